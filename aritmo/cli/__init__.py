@@ -1,0 +1,57 @@
+"""The command ``aritmo``: one file a verb, thin. Heavy imports stay inside the verbs, so that help is quick."""
+
+import errno
+import sys
+from importlib import import_module
+
+import click
+import typer
+
+from aritmo import __version__
+
+_VERBS = ("squares",)
+"""The modules of this folder, in the order in which help shows them."""
+
+app = typer.Typer(
+    name="aritmo",
+    help="Teach language models numbers, and prove whether they learned or copied.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if version:
+        typer.echo(f"aritmo {__version__}")
+        raise typer.Exit
+
+
+for _verb in _VERBS:
+    import_module(f"aritmo.cli.{_verb}").register(app)
+
+
+def _plain(error: BaseException) -> str:
+    """Return one sentence for what a user did wrong or what the machine refused."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
+        return f"{where}{error.strerror or error}{remedy}"
+    return " ".join(str(error).split())
+
+
+def main() -> None:
+    """Run the command: exit 0 done, 1 the answer is «no», 2 wrong use or unreadable input, 130 stopped."""
+    try:
+        status = app(standalone_mode=False)
+    except click.ClickException as error:
+        print(f"aritmo: {error.format_message()}", file=sys.stderr)
+        status = 2
+    except (ValueError, OSError) as error:
+        print(f"aritmo: {_plain(error)}", file=sys.stderr)
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        print("aritmo: stopped", file=sys.stderr)
+        status = 130
+    sys.exit(status or 0)

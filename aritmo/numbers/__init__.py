@@ -1,0 +1,1 @@
+"""Exact mathematics: primes, prime magic squares, column addition, seeded randomness. No torch here."""
