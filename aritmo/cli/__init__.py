@@ -4,12 +4,12 @@ import errno
 import sys
 from importlib import import_module
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from aritmo import __version__
 
-_VERBS = ("squares",)
+_VERBS = ("run", "corpus", "train", "sample", "judge", "report")
 """The modules of this folder, in the order in which help shows them."""
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ for _verb in _VERBS:
 
 def _plain(error: BaseException) -> str:
     """Return one sentence for what a user did wrong or what the machine refused."""
+    if isinstance(error, TyperException):
+        return f"{error.format_message()} Ask «--help» for what there is."
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         remedy = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
@@ -45,13 +47,10 @@ def main() -> None:
     """Run the command: exit 0 done, 1 the answer is «no», 2 wrong use or unreadable input, 130 stopped."""
     try:
         status = app(standalone_mode=False)
-    except click.ClickException as error:
-        print(f"aritmo: {error.format_message()}", file=sys.stderr)
-        status = 2
-    except (ValueError, OSError) as error:
+    except (TyperException, ValueError, OSError) as error:
         print(f"aritmo: {_plain(error)}", file=sys.stderr)
         status = 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("aritmo: stopped", file=sys.stderr)
         status = 130
     sys.exit(status or 0)

@@ -63,6 +63,8 @@ class Task(Protocol[P]):
     """Words that every digit-level tokenizer keeps whole, besides single characters."""
     fields: tuple[str, ...]
     """The names in TaskOptions that this task reads."""
+    repeats: bool
+    """Whether ``problems`` may give the same problem twice, so that a corpus has to drop repeated keys."""
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[P]:
         """Return the problems with index ``start`` to ``stop`` of a split, or fewer where there are no more.

@@ -1,0 +1,49 @@
+"""``aritmo judge``: every text right or wrong, and why; copied or invented."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aritmo.cli.output import Json, print_json, print_table
+
+
+def register(root: typer.Typer) -> None:
+    root.command(epilog="Example: aritmo judge samples.jsonl --corpus A --out verdicts.jsonl")(judge)
+
+
+def judge(
+    samples: Annotated[Path, typer.Argument(help="The file that «aritmo sample» wrote.")],
+    corpus: Annotated[
+        Path | None, typer.Option(help="What the model was trained on, to tell copied squares from invented ones.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write each verdict, one JSON object a line.")] = None,
+    json: Json = False,
+) -> None:
+    """Judge samples exactly and print the shares with 95 % intervals."""
+    from aritmo.corpus import Corpus
+    from aritmo.experiment import judge_run
+
+    summary = judge_run(samples, Corpus(corpus) if corpus else None, out)
+    if json:
+        print_json(summary)
+        return
+    for split, group in summary["groups"].items():
+        print(f"{summary['task']} {summary['style']}, {split}: {group['samples']:,} samples")
+        rows = {**group, **group.get("squares", {})}
+        print_table(
+            ("", "count", "of", "share", "95 % interval"),
+            [
+                (name.replace("_", " "), value["count"], value["of"], *_percents(value))
+                for name, value in rows.items()
+                if isinstance(value, dict) and "low" in value
+            ],
+        )
+        for reason, count in group["reasons"][:8]:
+            print(f"  {count:>6,}  {reason}")
+
+
+def _percents(share: dict[str, float | None]) -> tuple[str, str]:
+    if share["share"] is None or share["low"] is None or share["high"] is None:
+        return "-", "-"
+    return f"{100 * share['share']:.2f} %", f"{100 * share['low']:.2f} to {100 * share['high']:.2f}"

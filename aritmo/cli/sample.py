@@ -1,0 +1,54 @@
+"""``aritmo sample``: let a model write."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aritmo.cli.output import Json, print_json
+
+
+def register(root: typer.Typer) -> None:
+    root.command(
+        epilog="Example: aritmo sample RUN --task squares --split test --count 1000 --seed 1 --out samples.jsonl"
+    )(sample)
+
+
+def sample(
+    model: Annotated[str, typer.Argument(help="A run, a folder with a model, or a model's name.")],
+    out: Annotated[Path, typer.Option(help="The file to write, one JSON object a line.")],
+    task: Annotated[str | None, typer.Option(help="The task; with --corpus it is the corpus' own.")] = None,
+    style: Annotated[str | None, typer.Option(help="The task's style.")] = None,
+    split: Annotated[str, typer.Option(help="Whose problems: train, validation or test.")] = "test",
+    corpus: Annotated[
+        Path | None, typer.Option(help="Take prompts of this corpus; without it fresh problems of the split.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many problems.")] = 1000,
+    min_digits: Annotated[int, typer.Option(min=1, help="Least digits of a fresh problem's numbers.")] = 1,
+    max_digits: Annotated[int, typer.Option(min=1, help="Most digits of a fresh problem's numbers.")] = 5,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a text may have.")] = 512,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy; without it 1 for squares, else 0.")] = None,
+    top_p: Annotated[float, typer.Option(help="Keep the likeliest tokens of this much probability.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Keep so many of the likeliest tokens; 0 keeps all.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts written at once.")] = 256,
+    seed: Annotated[int, typer.Option(help="Seed of the problems and of the writing.")] = 0,
+    json: Json = False,
+) -> None:
+    """Let a model write on the problems of a split, each text from its own random stream."""
+    from aritmo.config import build
+    from aritmo.experiment import sample_problems
+    from aritmo.sampling import SamplingConfig
+    from aritmo.tasks import TaskOptions
+
+    if temperature is None:
+        temperature = 1.0 if task == "squares" else 0.0
+    sampling = build(
+        SamplingConfig,
+        dict(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k, batch_size=batch_size, seed=seed),
+    )  # fmt: skip
+    options = TaskOptions(min_digits=min_digits, max_digits=max_digits)
+    written = sample_problems(model, corpus, task, style, split, count, options, sampling, out)
+    if json:
+        print_json({"samples": written, "file": str(out)})
+    else:
+        print(f"{written:,} samples: {out}")

@@ -1,0 +1,59 @@
+"""``aritmo train``: one model on one corpus."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aritmo.cli.output import Json, print_json
+
+
+def register(root: typer.Typer) -> None:
+    root.command(epilog="Example: aritmo train --model tiny --corpus A --steps 300 --save-every 20 --seed 5 --out RUN")(train)
+
+
+def train(
+    corpus: Annotated[Path, typer.Option(help="The corpus to learn.")],
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    model: Annotated[
+        str | None, typer.Option(help="tiny, gpt2 ... gpt2-xl, gpt-j-6b, a folder, or a Hub name.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    context: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    loss_on: Annotated[str | None, typer.Option(help="completion, or text, as the report did.")] = None,
+    save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between looks at held-out problems.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so long, if the steps take longer.")] = None,
+    numbers: Annotated[
+        str | None, typer.Option(help="How tiny's tokenizer cuts numbers: digits or pairs.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the order of the data.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file with any of the settings.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting, like training.warmup=50; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a model on a corpus, with checkpoints, held-out scores and metrics in a file."""
+    from aritmo.config import load_config, read_yaml
+    from aritmo.corpus import Corpus
+    from aritmo.experiment import PartConfig, train_alone
+
+    given = {
+        "numbers": numbers, "training.model": model, "training.steps": steps, "training.context": context,
+        "training.batch_size": batch_size, "training.learning_rate": lr, "training.loss_on": loss_on,
+        "training.save_every": save_every, "training.evaluate_every": evaluate_every,
+        "training.minutes": minutes, "training.seed": seed,
+    }  # fmt: skip
+    settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
+    result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
+    if json:
+        print_json({"checkpoint": str(result.checkpoint), "step": result.step, "ended": result.reason, "loss": result.loss})
+    else:
+        print(f"{result.reason} at step {result.step:,}, loss {result.loss:.4f}: {result.checkpoint}")
+    if result.reason == "stopped":
+        typer.echo("aritmo: stopped and saved; the same command with --resume goes on", err=True)
+        raise typer.Exit(130)

@@ -1,0 +1,300 @@
+"""A whole experiment, from a config to a judged model: the rooms to the left, joined in the order of the flow."""
+
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aritmo import __version__, checkpoints
+from aritmo.config import save_config
+from aritmo.corpus import Corpus, CorpusConfig, build_corpus
+from aritmo.files import check_free, write_json
+from aritmo.judging import judge_samples, summarise
+from aritmo.models import open_model, open_tokenizer
+from aritmo.numbers.randomness import SPLITS, Split
+from aritmo.originals import Originals
+from aritmo.packing import LossOn, pack
+from aritmo.records import read_jsonl, write_samples
+from aritmo.sampling import SamplingConfig, write
+from aritmo.tasks import TASKS, TaskOptions, find_task
+from aritmo.tasks.squares import Square, Squares, read_rows
+from aritmo.tokens import Numbers, check_covers, digit_tokenizer, token_borders
+from aritmo.training import TrainingConfig, TrainingResult, train
+
+Record = dict[str, Any]
+Say = Callable[[str], None]
+
+
+class PartConfig(BaseModel):
+    """One experiment: a corpus, a model trained on it, and how much it is made to write.
+
+    ``numbers`` is how the tokenizer of a model made on the spot cuts numbers; ``samples`` are written for
+    each group of problems at the end, and ``look`` held-out ones at each evaluation while training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: CorpusConfig = CorpusConfig()
+    numbers: Numbers = "digits"
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    samples: int = Field(200, ge=1)
+    look: int = Field(32, ge=0)
+
+
+def open_for(config: PartConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Open the model that a config names; one made on the spot knows the words of every task."""
+    training = config.training
+    tokenizer = task_tokenizer(config.numbers) if training.model == "tiny" else None
+    return open_model(training.model, tokenizer=tokenizer, context=training.context, seed=training.seed)
+
+
+def task_tokenizer(numbers: Numbers) -> PreTrainedTokenizerBase:
+    """Return the digit-level tokenizer that models made on the spot share, whatever their task."""
+    return digit_tokenizer([word for task in TASKS.values() for word in task.words], numbers)
+
+
+def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:
+    """Train the config's model on a corpus, judging what it writes on held-out problems while it learns."""
+    model, tokenizer = open_for(config)
+    say(f"model {config.training.model}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens known")
+    rows = {}
+    for split in ("train", "validation"):
+        table = corpus.table(split)
+        pairs = list(zip(table["prompt"].to_pylist(), table["completion"].to_pylist(), strict=True))
+        check_covers(tokenizer, (text for pair in pairs for text in pair))
+        rows[split] = pack(tokenizer, pairs, config.training.context, config.training.loss_on)
+        say(f"{split}: {rows[split].account}")
+    return train(
+        model, tokenizer, rows["train"], rows["validation"], config.training, run,
+        evaluate=_looker(corpus, tokenizer, config), resume=resume,
+    )  # fmt: skip
+
+
+def _looker(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, config: PartConfig
+) -> Callable[[PreTrainedModel, int], Record] | None:
+    """Return the look at held-out problems that training takes at each evaluation, None where there are none."""
+    prompts = [example.prompt for example in corpus.examples("validation", config.look)]
+    if not prompts:
+        return None
+
+    def look(model: PreTrainedModel, step: int) -> Record:
+        records = _records(corpus.task.name, corpus.style, "validation", prompts)
+        judged = list(judge_samples(_written(model, tokenizer, records, config.sampling, progress=False), None))
+        shown = [{name: record[name] for name in ("prompt", "text", "valid")} for record in judged[:3]]
+        return {"exact": sum(record["valid"] for record in judged), "of": len(judged), "samples": shown}
+
+    return look
+
+
+def _records(task: str, style: str, split: Split, prompts: Sequence[str], start: int = 0) -> list[Record]:
+    return [
+        {"index": index, "split": split, "task": task, "style": style, "prompt": prompt}
+        for index, prompt in enumerate(prompts, start)
+    ]
+
+
+def _written(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    records: Sequence[Record],
+    sampling: SamplingConfig,
+    progress: bool = True,
+) -> Iterator[Record]:
+    """Yield each record with what the model writes on its prompt."""
+    start = records[0]["index"] if records else 0
+    prompts = [record["prompt"] for record in records]
+    texts = write(model, tokenizer, prompts, sampling, start=start, progress=progress)
+    for record, written in zip(records, texts, strict=True):
+        yield record | {"text": written.text, "finished": written.finished}
+
+
+def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
+    """Return prompts of a split: of its own examples, and for squares of further numbers where those are few."""
+    prompts = [example.prompt for example in corpus.examples(split, wanted)]
+    if corpus.task.name == Squares.name:
+        last = sum(account["count"] for account in corpus.manifest["splits"].values())
+        more = (corpus.task.prompt(Square(number), corpus.style) for number in count(2 * last + 1))
+        prompts += islice(more, wanted - len(prompts))
+    return prompts
+
+
+def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool) -> TrainingResult:
+    """Train on a corpus that stands elsewhere, in a run's folder that is new or, with ``resume``, begun before."""
+    if not resume:
+        check_free(run)
+    run.mkdir(parents=True, exist_ok=True)
+    save_config(run / "config.yaml", described(config, corpus, {}))
+    return train_on(corpus, config, run, say, resume)
+
+
+def sample_problems(
+    model_name: str,
+    folder: Path | None,
+    task: str | None,
+    style: str | None,
+    split: str,
+    wanted: int,
+    options: TaskOptions,
+    sampling: SamplingConfig,
+    out: Path,
+) -> int:
+    """Let a model write on a split's problems, of a corpus or fresh ones, into ``out``; return how many.
+
+    Raises ValueError where neither corpus nor task says what to ask, and where ``out`` is taken.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, allowed {', '.join(SPLITS)}")
+    if out.exists():
+        raise ValueError(f"{out} is there already: remove it or choose another file")
+    if folder:
+        corpus = Corpus(folder)
+        name, style, prompts = corpus.task.name, corpus.style, asked(corpus, split, wanted)
+    elif task:
+        found, style = find_task(task, style)
+        name, prompts = found.name, fresh_prompts(found.name, style, split, wanted, sampling.seed, options)
+    else:
+        raise ValueError("nothing says what to ask: give --task, or --corpus with its problems")
+    if not prompts:
+        raise ValueError(f"{name} has no {split} problem in these limits: ask for larger numbers")
+    model, tokenizer = open_model(newest_model(model_name), context=2)
+    return write_samples(out, _written(model, tokenizer, _records(name, style, split, prompts), sampling))
+
+
+def fresh_prompts(task_name: str, style: str | None, split: Split, wanted: int, seed: int, options: TaskOptions) -> list[str]:
+    """Return prompts of fresh problems whose families belong to a split, with no corpus at hand."""
+    task, style = find_task(task_name, style)
+    problems = task.problems(split, seed, 0, wanted, options)
+    return [task.prompt(problem, style) for problem in problems]
+
+
+def groups_of(task: str) -> tuple[Split, ...]:
+    """Return which problems a trained model is asked: held-out ones, and where prompts name a family, known ones."""
+    return ("test",) if task == Squares.name else ("test", "train")
+
+
+def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path, progress: bool = True) -> int:
+    """Let the model of a checkpoint write on each group's problems, and save the samples; return how many."""
+    model, tokenizer = open_model(str(checkpoint), context=config.training.context)
+    records: list[Record] = []
+    for split in groups_of(corpus.task.name):
+        records += _records(corpus.task.name, corpus.style, split, asked(corpus, split, config.samples), len(records))
+    out.unlink(missing_ok=True)
+    return write_samples(out, _written(model, tokenizer, records, config.sampling, progress))
+
+
+def training_squares(corpus: Corpus) -> Originals | None:
+    """Return the index of a corpus' training squares, None for other tasks."""
+    if corpus.task.name != Squares.name:
+        return None
+    table = corpus.table("train")
+    squares = (read_rows(text.split("\n"))[0] for text in table["completion"].to_pylist())
+    return Originals.from_squares(table["meta"].combine_chunks().field("index").to_numpy(), squares)
+
+
+def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Record:
+    """Judge a file of samples, save the verdicts where a place is given, and return the summary."""
+    train = training_squares(corpus) if corpus else None
+    judged = judge_samples(read_jsonl(samples), train)
+    if verdicts is None:
+        return summarise(judged)
+    verdicts.unlink(missing_ok=True)
+    write_samples(verdicts, judged)
+    return summarise(read_jsonl(verdicts))
+
+
+def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -> bool:
+    """Do one whole experiment in ``folder``; say whether it came to its end or training was stopped.
+
+    With ``resume`` what is there is kept: the corpus, the newest checkpoint, and a summary ends it at once.
+    """
+    if resume and (folder / "summary.json").is_file():
+        return True
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    began = time.monotonic()
+
+    def lap(name: str) -> None:
+        nonlocal began
+        seconds[name] = round(time.monotonic() - began, 1)
+        began = time.monotonic()
+
+    there = resume and (folder / "corpus").is_dir()
+    corpus = Corpus(folder / "corpus") if there else build_corpus(config.corpus, folder / "corpus")
+    for line in corpus.lines():
+        say(line)
+    lap("corpus")
+    save_config(folder / "config.yaml", described(config, corpus, seconds))
+    result = train_on(corpus, config, folder, say, resume)
+    lap("training")
+    if result.reason == "stopped":
+        return False
+    sample_run(corpus, config, result.checkpoint, folder / "samples.jsonl")
+    lap("sampling")
+    summary = judge_run(folder / "samples.jsonl", corpus, folder / "verdicts.jsonl")
+    lap("judging")
+    save_config(folder / "config.yaml", described(config, corpus, seconds, result))
+    write_json(folder / "summary.json", summary)
+    return True
+
+
+def described(
+    config: PartConfig, corpus: Corpus, seconds: dict[str, float], result: TrainingResult | None = None
+) -> Record:
+    """Return everything that made a part: command, configs, data hash, versions, machine and durations."""
+    names = ("torch", "transformers", "accelerate", "numpy", "pyarrow")
+    plain = config.model_dump(mode="json")
+    made: Record = {
+        "command": shlex.join(["aritmo", *sys.argv[1:]]),
+        "task": corpus.task.name,
+        "style": corpus.style,
+        "model": config.training.model,
+        "seed": config.training.seed,
+        "data": corpus.hash,
+        **plain,
+        "versions": {"aritmo": __version__, "python": platform.python_version()} | {n: version(n) for n in names},
+        "device": _device(),
+        "seconds": dict(seconds),
+    }
+    if result:
+        made["trained"] = {"steps": result.step, "tokens": result.tokens, "ended": result.reason}
+    return made
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: LossOn) -> Iterator[Record]:
+    """Yield a corpus' examples with their token pieces, each with whether training would learn it."""
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, allowed {', '.join(SPLITS)}")
+    tokenizer = task_tokenizer(tokens) if tokens in ("digits", "pairs") else open_tokenizer(tokens)
+    for example in Corpus(folder).examples(split, wanted):
+        prompt, completion = (token_borders(tokenizer, text) for text in (example.prompt, example.completion))
+        learned = loss_on == "text"
+        pieces = [(piece, learned and place > 0) for place, piece in enumerate(prompt)]
+        pieces += [(piece, True) for piece in (*completion, str(tokenizer.eos_token))]
+        yield {"prompt": example.prompt, "completion": example.completion, "meta": example.meta, "tokens": pieces}
+
+
+def newest_model(name: str) -> str:
+    """Return what to open for a name: of a run's folder its newest whole checkpoint, else the name itself."""
+    if (Path(name) / "checkpoints").is_dir():
+        newest = checkpoints.latest(Path(name))
+        if newest is None:
+            raise ValueError(f"{name} is a run without a whole checkpoint: train it first, with «aritmo train»")
+        return str(newest)
+    return name

@@ -1,0 +1,260 @@
+"""Files of matrices: read in every common form, one plain sentence for what cannot be read, written as rows.
+
+In a text file, lines of numbers that follow each other are a block; an empty line or a heading such as
+``Matrix 5001`` ends it. A block of n lines with n numbers each is one matrix. A block of any other number of
+lines with n * n numbers each, n at least 3, is one matrix a line. Between numbers there may be spaces, tabs,
+commas, semicolons, quotation marks, brackets and parentheses, so CSV and what numpy prints are text too.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from io import BytesIO
+from itertools import chain, groupby, islice
+from math import isqrt
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aritmo.files import write_whole
+from aritmo.numbers.squares import LARGEST, Cells, as_square
+
+_HEADING = re.compile(rb"\s*(?:matrix|matriz|square)\s*(?:#\s*)?[0-9]{1,18}\s*(?:[:.]\s*)?", re.IGNORECASE)
+_BRACKETS = bytes.maketrans(b'[]()"', b"     ")
+_COMMAS = bytes.maketrans(b",;", b"  ")
+_EMPTY_CELL = re.compile(rb"^\s*[,;]|[,;]\s*[,;]")
+_NUMBERS = re.compile(rb"[0-9\s]*")
+_DIGITS = len(str(LARGEST))
+_NUMPY = b"\x93NUMPY"
+_BOM = b"\xef\xbb\xbf"
+
+Row = tuple[str, list[int]]
+"""A row of numbers with its place."""
+
+
+def printable(text: str) -> str:
+    """Return text with everything that a terminal may obey, or cannot show, written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_matrices(path: str | Path) -> Iterator[tuple[str, Cells]]:
+    """Yield each matrix of a file: its place («squares.txt, line 5») and its (n, n) cells.
+
+    Reads rows, one matrix a line, CSV, JSON nested lists and integer ``.npy``; ``-`` is standard input. Text
+    is read as it comes, JSON and ``.npy`` whole. Raises ValueError, one sentence with file and line, for what
+    is no square matrix of integers from 0 on whose lines add to less than 2**63, and for a file without any.
+    """
+    standard = str(path) == "-"
+    name = "standard input" if standard else printable(str(path))
+    found = False
+    try:
+        if not standard and Path(path).is_dir():
+            raise ValueError(f"{name} is a folder; give a file of matrices")
+        with nullcontext(sys.stdin.buffer) if standard else Path(path).open("rb") as file:
+            for place, cells in _matrices(file, name, Path(path).suffix.lower() == ".json"):
+                found = True
+                yield place, cells
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {name}; check the name") from None
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror or error}") from None
+    if not found:
+        raise ValueError(f"{name} holds no matrix; write its rows of numbers, one a line")
+
+
+def _matrices(file: BinaryIO, name: str, json_only: bool) -> Iterator[tuple[str, Cells]]:
+    head: list[bytes] = []
+    for line in file:
+        head.append(line if head else line.removeprefix(_BOM))
+        if head[-1].strip():
+            break
+    first = head[-1].lstrip()[:1] if head else b""
+    if head and head[0].startswith(_NUMPY):
+        yield from _from_numpy(b"".join(head) + file.read(), name)
+        return
+    lines: Iterable[bytes] = chain(head, file)
+    if first and (json_only or first in b"[{"):
+        data = b"".join(lines)
+        value = _load_json(data, name, json_only or first == b"{")
+        if value is not None:
+            yield from _from_json(value, name)
+            return
+        lines = data.splitlines()
+    yield from _from_text(lines, name)
+
+
+def _from_text(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, Cells]]:
+    rows = (
+        (place, _text_row(line, place))
+        for place, line in ((f"{name}, line {number}", line) for number, line in enumerate(lines, 1))
+    )
+    for numbers, block in groupby(rows, key=lambda row: bool(row[1])):
+        if numbers:
+            yield from _cut(block)
+
+
+def _cut(block: Iterator[Row]) -> Iterator[tuple[str, Cells]]:
+    """Yield the matrices of one block of rows: a single one, or one a row."""
+    place, first = next(block)
+    width = len(first)
+
+    def even() -> Iterator[Row]:
+        for where, row in block:
+            if len(row) != width:
+                remedy = "give all rows of a matrix as many, and part matrices by an empty line"
+                raise ValueError(f"{where}: {len(row)} numbers in a row, {width} in the first; {remedy}")
+            yield where, row
+
+    rows = even()
+    begun = [(place, first), *islice(rows, width)]
+    order = isqrt(width)
+    if len(begun) == width:
+        yield place, _square([row for _, row in begun], place)
+    elif order >= 3 and order * order == width:
+        for where, row in chain(begun, rows):
+            yield where, _square(np.array(row, dtype=np.int64).reshape(order, order), where)
+    else:
+        count = len(begun) + sum(1 for _ in rows)
+        raise ValueError(f"{place}: {count} by {width} numbers are no square; give n rows of n numbers")
+
+
+def _square(cells: list[list[int]] | NDArray[np.int64], place: str) -> Cells:
+    try:
+        return as_square(cells)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _text_row(line: bytes, place: str) -> list[int]:
+    """Return the numbers of a line; none for an empty line or a heading."""
+    text = line.translate(_BRACKETS)
+    if b"," in text or b";" in text:
+        text = text.strip().rstrip(b",; \t")
+        if _EMPTY_CELL.search(text):
+            raise ValueError(f"{place}: a cell is empty; write a number in each")
+        text = text.translate(_COMMAS)
+    tokens = text.split()
+    if not _NUMBERS.fullmatch(text):
+        if _HEADING.fullmatch(line):
+            return []
+        raise ValueError(f"{place}: {_why_not(next(t for t in tokens if not _NUMBERS.fullmatch(t)))}")
+    if not tokens:
+        return []
+    longest = max(tokens, key=len)
+    if len(longest) > _DIGITS:
+        raise ValueError(f"{place}: {_too_large(longest.decode())}")
+    return _in_range(list(map(int, tokens)), place)
+
+
+def _in_range(numbers: list[int], place: str) -> list[int]:
+    if numbers and max(numbers) > LARGEST:
+        raise ValueError(f"{place}: {_too_large(str(max(numbers)))}")
+    if numbers and min(numbers) < 0:
+        raise ValueError(f"{place}: {min(numbers)} is negative; give numbers from 0 on")
+    return numbers
+
+
+def _too_large(digits: str) -> str:
+    shown = digits if len(digits) <= 2 * _DIGITS else f"a number of {len(digits)} digits"
+    return f"{shown} is too large; give numbers up to {LARGEST}"
+
+
+def _why_not(token: bytes) -> str:
+    """Say why a token is no number."""
+    if b"\0" in token:
+        return "this is no text; give rows of numbers, JSON or .npy"
+    text = token[:40].decode(errors="backslashreplace")
+    if re.fullmatch(r"[-\u2212][0-9]+", text):
+        return f"{printable(text)} is negative; give numbers from 0 on"
+    shown = printable(text[:20]) + ("..." if len(text) > 20 else "")
+    return f'"{shown}" is no number; write whole numbers with the digits 0 to 9 only'
+
+
+def _load_json(data: bytes, name: str, must: bool) -> Any:
+    """Return the JSON value, what is no int left as text; None where the file may be rows in brackets."""
+    try:
+        return json.loads(
+            data,
+            parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS + 1 else digits,
+            parse_float=str,
+            parse_constant=str,
+        )
+    except RecursionError:
+        raise ValueError(
+            f"{name}: lists in lists without end; give a list of rows, or a list of those"
+        ) from None
+    except UnicodeDecodeError:
+        return None
+    except json.JSONDecodeError as error:
+        if must or error.pos >= len(error.doc.rstrip()):
+            raise ValueError(f"{name}, line {error.lineno}: this is no JSON: {error.msg}") from None
+        return None
+
+
+def _from_json(value: Any, name: str) -> Iterator[tuple[str, Cells]]:
+    depth, inner = 0, value
+    while isinstance(inner, list) and inner:
+        depth, inner = depth + 1, inner[0]
+    if not isinstance(value, list) or depth > 3:
+        raise ValueError(f"{name}: this JSON is no matrix; give a list of rows, or a list of such lists")
+    if depth < 3:
+        rows = value if depth == 2 else [value] if value else []
+        if rows:
+            yield from _cut((place, _json_row(row, place)) for row, place in _placed(rows, name, "row"))
+        return
+    for matrix, place in _placed(value, name, "matrix"):
+        if not isinstance(matrix, list) or not matrix:
+            raise ValueError(f"{place}: this is no list of rows; give n rows of n numbers")
+        yield from _cut((place, _json_row(row, place)) for row in matrix)
+
+
+def _placed(items: list[Any], name: str, kind: str) -> Iterator[tuple[Any, str]]:
+    return ((item, f"{name}, {kind} {number}") for number, item in enumerate(items, 1))
+
+
+def _json_row(row: Any, place: str) -> list[int]:
+    if not isinstance(row, list) or not row:
+        raise ValueError(f"{place}: a row is missing or empty; give n rows of n numbers")
+    for cell in row:
+        if type(cell) is not int:
+            if isinstance(cell, str) and re.fullmatch(r"[0-9]+", cell) and len(cell) > _DIGITS:
+                raise ValueError(f"{place}: {_too_large(cell)}")
+            shown = cell if isinstance(cell, str) else json.dumps(cell)
+            raise ValueError(f"{place}: {_why_not(shown.encode(errors='backslashreplace'))}")
+    return _in_range(row, place)
+
+
+def _from_numpy(data: bytes, name: str) -> Iterator[tuple[str, Cells]]:
+    try:
+        array = np.load(BytesIO(data), allow_pickle=False)
+    except Exception:  # a damaged header makes numpy raise errors of many kinds
+        raise ValueError(f"{name} is no .npy file of integers; save it with numpy.save") from None
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {array.dtype}, not integers; convert it before saving")
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise ValueError(f"{name} has the shape {array.shape}; give (n, n) or (count, n, n)")
+    if array.ndim == 3:
+        for number, cells in enumerate(array, 1):
+            place = f"{name}, matrix {number}"
+            _in_range([int(cells.min()), int(cells.max())], place)
+            yield place, _square(cells, place)
+    else:
+        yield from _cut(
+            (place, _in_range(row.tolist(), place))
+            for row, place in ((row, f"{name}, row {number}") for number, row in enumerate(array, 1))
+        )
+
+
+def write_matrices(path: str | Path, squares: Iterable[NDArray[np.int64]]) -> None:
+    """Write (n, n) squares as aligned rows with an empty line between, whole or not at all."""
+    write_whole(Path(path), "\n".join(map(_as_rows, squares)))
+
+
+def _as_rows(square: NDArray[np.int64]) -> str:
+    rows = [[str(cell) for cell in row] for row in square.tolist()]
+    width = max(len(cell) for row in rows for cell in row)
+    return "".join(" ".join(cell.rjust(width) for cell in row) + "\n" for row in rows)

@@ -1,0 +1,206 @@
+"""Primes, exactly: sieve, test, neighbours. Nothing here is probabilistic."""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
+_PROVEN = ((3_215_031_751, 4), (3_474_749_660_383, 6), (341_550_071_728_321, 7), (1 << 64, 12))
+"""Below each bound, so many of the first primes as Miller-Rabin bases leave no composite.
+
+4 bases: Pomerance, Selfridge and Wagstaff 1980. 6 and 7: Jaeschke 1993. 12: Sorenson and Webster 2015, who
+prove it up to 3.1e23, and 13 bases up to _END.
+"""
+_END = 3_317_044_064_679_887_385_961_981
+_FEW = 2_000
+_PER_CELL = 40
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function with numba at its first call; keep the machine code on disk where that is allowed.
+
+    Importing numba takes longer than checking a thousand squares, so it waits until something needs it.
+    The function may call nothing but numpy, builtins and its own inner functions.
+    """
+
+    @cache
+    def machine() -> Callable[P, R]:
+        from numba import njit
+
+        try:
+            return njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        except RuntimeError:  # neither beside the source nor in the home folder may a file be written
+            return njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return machine()(*args, **kwargs)
+
+    return call
+
+
+def sieve(limit: int) -> NDArray[np.bool_]:
+    """Return a table of ``limit`` booleans, true at each index that is prime. One byte a number.
+
+    Raises ValueError where the limit is negative.
+    """
+    if limit < 0:
+        raise ValueError(f"a sieve ends at 0 or above, not at {limit}; give a limit of at least 0")
+    odd = np.ones(limit // 2, dtype=np.bool_)  # odd[i] stands for 2i + 1
+    odd[:1] = False
+    for p in range(3, int(limit**0.5) + 1, 2):
+        if odd[p // 2]:
+            odd[p * p // 2 :: p] = False
+    table = np.zeros(limit, dtype=np.bool_)
+    table[1::2] = odd
+    table[2:3] = True
+    return table
+
+
+def primes_below(limit: int) -> NDArray[np.int64]:
+    """Return every prime below ``limit``, rising."""
+    return np.flatnonzero(sieve(limit))
+
+
+_SMALL = sieve(100_000)
+_SMALL_BYTES = _SMALL.tobytes()
+
+
+def is_prime(n: int) -> bool:
+    """Say whether ``n`` is prime: proven, not probable.
+
+    Raises ValueError from 3317044064679887385961981 on, where no proven set of bases is known.
+    """
+    if n < len(_SMALL_BYTES):
+        return n >= 2 and bool(_SMALL_BYTES[n])
+    if n >= _END:
+        given = f"a number of {n.bit_length()} bits was given"
+        raise ValueError(f"{given}; primes are told exactly only below {_END}, so give a smaller one")
+    if any(n % p == 0 for p in _BASES):
+        return False
+    bases = next((count for bound, count in _PROVEN if n < bound), len(_BASES))
+    twos = ((n - 1) & (1 - n)).bit_length() - 1
+    odd = (n - 1) >> twos
+    return not any(_is_witness(base, n, odd, twos) for base in _BASES[:bases])
+
+
+def _is_witness(base: int, n: int, odd: int, twos: int) -> bool:
+    """Say whether Miller-Rabin with this base shows that n = odd * 2**twos + 1 is composite."""
+    power = pow(base, odd, n)
+    if power in (1, n - 1):
+        return False
+    for _ in range(twos - 1):
+        power = power * power % n
+        if power == n - 1:
+            return False
+    return True
+
+
+def are_prime(cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say of each cell whether it is prime. Takes integers below 2**63 of any shape, gives that shape."""
+    if cells.size == 0:
+        return np.zeros(cells.shape, dtype=np.bool_)
+    top = int(cells.max())
+    if top < _SMALL.size:
+        return _SMALL[np.maximum(cells, 0)]
+    if cells.size < _FEW:
+        return np.array([is_prime(n) for n in cells.ravel().tolist()], dtype=np.bool_).reshape(cells.shape)
+    if top < _PER_CELL * cells.size:
+        return sieve(top + 1)[np.maximum(cells, 0)]
+    flags = np.zeros(cells.size, dtype=np.bool_)
+    bounds = np.array([bound for bound, _ in _PROVEN[:-1]], dtype=np.uint64)
+    counts = np.array([count for _, count in _PROVEN], dtype=np.int64)
+    positive = np.maximum(cells, 0).ravel().astype(np.uint64)
+    _test_all(positive, np.array(_BASES[:12], dtype=np.uint64), bounds, counts, flags)
+    return flags.reshape(cells.shape)
+
+
+@compiled
+def _test_all(
+    numbers: NDArray[np.uint64],
+    bases: NDArray[np.uint64],
+    bounds: NDArray[np.uint64],
+    counts: NDArray[np.int64],
+    flags: NDArray[np.bool_],
+) -> None:
+    """Set the flag of every prime below 2**63. Miller-Rabin on Montgomery residues (Montgomery 1985)."""
+    zero, one, half = np.uint64(0), np.uint64(1), np.uint64(32)
+    low = np.uint64(0xFFFFFFFF)
+
+    def high(a: np.uint64, b: np.uint64) -> np.uint64:
+        """Return the upper 64 bits of a * b."""
+        a1, a0, b1, b0 = a >> half, a & low, b >> half, b & low
+        middle = a1 * b0 + ((a0 * b0) >> half)
+        return a1 * b1 + (middle >> half) + ((a0 * b1 + (middle & low)) >> half)
+
+    def times(a: np.uint64, b: np.uint64, n: np.uint64, inverse: np.uint64) -> np.uint64:
+        """Return a * b / 2**64 modulo n."""
+        upper, lower = high(a, b), high(a * b * inverse, n)
+        return upper - lower if upper >= lower else upper - lower + n
+
+    for i in range(numbers.size):
+        n = numbers[i]
+        divided = n <= one
+        for p in bases:
+            if not divided and n % p == zero:
+                divided = True
+                flags[i] = n == p
+        if divided:
+            continue
+        inverse = n  # right modulo 8; each step doubles the bits that are right
+        for _ in range(5):
+            inverse *= np.uint64(2) - n * inverse
+        unit = (zero - n) % n  # 2**64 modulo n, the residue of 1
+        square = unit
+        for _ in range(64):
+            square = square + square - n if square + square >= n else square + square
+        minus = n - unit
+        odd, twos = n - one, 0
+        while odd & one == zero:
+            odd >>= one
+            twos += 1
+        passed = True
+        for p in bases[: counts[np.searchsorted(bounds, n, side="right")]]:
+            power, factor, exponent = unit, times(p, square, n, inverse), odd
+            while exponent:
+                if exponent & one:
+                    power = times(power, factor, n, inverse)
+                factor = times(factor, factor, n, inverse)
+                exponent >>= one
+            passed = power in (unit, minus)
+            for _ in range(twos - 1):
+                if passed:
+                    break
+                power = times(power, power, n, inverse)
+                passed = power == minus
+            if not passed:
+                break
+        flags[i] = passed
+
+
+def next_prime(n: int) -> int:
+    """Return the least prime above ``n``."""
+    if n < 2:
+        return 2
+    candidate = n + 1 + n % 2
+    while not is_prime(candidate):
+        candidate += 2
+    return candidate
+
+
+def previous_prime(n: int) -> int:
+    """Return the greatest prime below ``n``. Raises ValueError where there is none."""
+    if n <= 2:
+        raise ValueError(f"there is no prime below {n}; give a number of at least 3")
+    if n == 3:
+        return 2
+    candidate = n - 1 - n % 2
+    while not is_prime(candidate):
+        candidate -= 2
+    return candidate

@@ -1,0 +1,163 @@
+"""Adding two numbers, in the two ways in which the report trained its model."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import zip_longest
+from typing import NamedTuple
+
+from aritmo.numbers.columns import MAX_PLACES, PLACE_WORDS, Column, add_columns, place_name
+from aritmo.numbers.randomness import Split, Stream
+from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
+
+_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES}
+_NUMBER = r"(0|[1-9][0-9]*)"
+_PROMPT = {
+    "plain": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}=\s*"),
+    "tutorial": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}\s*"),
+}
+_PLAIN_ANSWER = re.compile(r"\s*([0-9]+)(?![0-9])")
+_RESULT = re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?![0-9])")
+
+
+class Sum(NamedTuple):
+    """What is asked: two numbers from 0 upwards, in the order in which they are written."""
+
+    a: int
+    b: int
+
+
+class Addition:
+    name = "addition"
+    version = 1
+    styles = ("plain", "tutorial")
+    words = ("STEP", "Number", "RESULT", *PLACE_WORDS, *"Adding and means counting on from by gives".split())
+    fields = ("min_digits", "max_digits")
+    repeats = True
+
+    def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[Sum]:
+        """Draw the length of each operand alone and uniformly, then its digits."""
+        low, high = options.min_digits, options.max_digits
+
+        def draw(stream: Stream) -> Sum:
+            return Sum(stream.number(stream.between(low, high)), stream.number(stream.between(low, high)))
+
+        return draw_problems(self, draw, split, seed, start, stop)
+
+    def family(self, problem: Sum) -> str:
+        a, b = problem
+        return f"{a}+{b}" if a <= b else f"{b}+{a}"
+
+    def key(self, problem: Sum) -> str:
+        return f"{problem.a}+{problem.b}"
+
+    def prompt(self, problem: Sum, style: str) -> str:
+        return f"{problem.a}+{problem.b}" + ("=" if style == "plain" else "\n\n")
+
+    def completion(self, problem: Sum, style: str) -> str:
+        if style == "plain":
+            a, b = problem
+            return f"{a + b}\nAdding {a} and {b} means counting on from {a} by {b} and gives {a + b}."
+        return "\n".join(_tutorial(problem))
+
+    def read_prompt(self, prompt: str, style: str) -> Sum:
+        match = _PROMPT[style].fullmatch(prompt)
+        if not match:
+            raise ValueError(f"no sum in {prompt[:60]!r}: write two numbers and a plus sign, like 8292+29039")
+        longest = max(map(len, match.groups()))
+        if longest > _MAX_DIGITS[style]:
+            raise ValueError(
+                f"an operand of {longest} digits is too long for style {style}: at most {_MAX_DIGITS[style]}"
+            )
+        return Sum(int(match[1]), int(match[2]))
+
+    def judge(self, problem: Sum, completion: str, style: str) -> Verdict:
+        expected = str(problem.a + problem.b)
+        match = _PLAIN_ANSWER.match(completion) if style == "plain" else _RESULT.search(completion)
+        answer = match[1] if match and len(match[1]) <= _MAX_DIGITS[style] + 1 else None
+        wrong = (_first_wrong_plain if style == "plain" else _first_wrong)(problem, completion)
+        reasons = []
+        if answer is None:
+            reasons.append("no result: the text names no sum")
+        elif answer != expected:
+            reasons.append(f"wrong result: {answer} in place of {expected}")
+        if wrong and not (reasons and wrong == "the result"):
+            reasons.append(f"first wrong step: {wrong}")
+        digits = [len(str(problem.a)), len(str(problem.b))]
+        details = {"digits": digits, "answered": answer == expected, "first_wrong": wrong}
+        return Verdict(not reasons, answer, tuple(reasons), details)
+
+
+@lru_cache(maxsize=1 << 14)
+def _places(number: int) -> tuple[str, ...]:
+    """Return the lines that take a number apart: ``ones->2``, ``tens->9``, ..."""
+    return tuple(f"{place_name(place)}->{digit}" for place, digit in enumerate(reversed(str(number))))
+
+
+@lru_cache(maxsize=1 << 14)
+def _step(column: Column) -> str:
+    """Return the text of one column's step. There are few different ones, so that a corpus looks them up."""
+    place, digits, carry = column
+    terms = "+".join(map(str, (*digits, carry) if carry else digits))
+    head = (f"STEP {place + 2}", f"{place_name(place)}->{terms}={column.total}", f"Number: {column.total}")
+    return "\n".join((*head, *_places(column.total)))
+
+
+def _tutorial(problem: Sum) -> Iterator[str]:
+    """Yield the report's tutorial («Prueba 1», «Prueba 2») in blocks of lines."""
+    a, b = problem
+    yield "STEP 1"
+    for number in problem:
+        yield f"Number: {number}"
+        yield from _places(number)
+    column = None
+    for column in add_columns(a, b):
+        yield _step(column)
+    assert column is not None
+    yield f"STEP {column.place + 3}"
+    yield from _places(a + b)
+    yield f"Number: {a + b}"
+    yield f"RESULT\n{a}+{b}={a + b}"
+
+
+def _step_names(problem: Sum) -> Iterator[str]:
+    """Yield what each line of the tutorial does, line for line."""
+    a, b = problem
+    yield "STEP 1, its heading"
+    for which, number in (("first", a), ("second", b)):
+        yield f"STEP 1, copying the {which} number"
+        yield from (f"STEP 1, {place_name(i)} of the {which} number" for i in range(len(str(number))))
+    last = 1
+    for column in add_columns(a, b):
+        last, name = column.place + 2, place_name(column.place)
+        yield from (f"STEP {last}, {what}" for what in ("its heading", f"the sum of the {name}"))
+        yield f"STEP {last}, copying the sum of the {name}"
+        yield from (f"STEP {last}, {what}" for what in ("the digit", "the carry")[: len(str(column.total))])
+    yield f"STEP {last + 1}, its heading"
+    yield from (f"STEP {last + 1}, collecting the {place_name(i)}" for i in range(len(str(a + b))))
+    yield f"STEP {last + 1}, putting the number together"
+    yield from ("the heading RESULT", "the result")
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that hold something, white space aside, but for the one space after a colon or STEP."""
+    return [" ".join(line.split()) for line in text.split("\n") if line.strip()]
+
+
+def _first_wrong(problem: Sum, completion: str) -> str | None:
+    """Return the name of the first step of a tutorial that is not right, or None."""
+    expected = "\n".join(_tutorial(problem)).split("\n")
+    names = list(_step_names(problem))
+    assert len(names) == len(expected)
+    for name, right, written in zip_longest(names, expected, _lines(completion)):
+        if right != written:
+            return name or "text after the result"
+    return None
+
+
+def _first_wrong_plain(problem: Sum, completion: str) -> str | None:
+    expected = f"{problem.a + problem.b}", *_lines(Addition().completion(problem, "plain"))[1:]
+    for name, right, written in zip_longest(("the result", "the explanation"), expected, _lines(completion)):
+        if right != written:
+            return name or "text after the explanation"
+    return None

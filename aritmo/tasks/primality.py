@@ -1,0 +1,68 @@
+"""Saying whether a number is prime."""
+
+import re
+
+from aritmo.numbers.primes import is_prime
+from aritmo.numbers.randomness import Split, Stream
+from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
+
+MAX_DIGITS = 18
+"""Numbers below 2**63 are judged exactly."""
+
+_PROMPT = re.compile(r"\s*Is (0|[1-9][0-9]*) prime\?\s*")
+
+
+class Primality:
+    name = "primality"
+    version = 1
+    styles = ("plain",)
+    words = ("Is", "prime", "yes", "no")
+    fields = ("min_digits", "max_digits")
+    repeats = True
+
+    def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[int]:
+        """Draw the number of digits, then «prime» or «not prime» by a fair coin, then such a number.
+
+        So that «no» is right half of the time only: of all numbers, most are composite.
+        """
+        low, high = options.min_digits, options.max_digits
+        if high > MAX_DIGITS:
+            raise ValueError(f"max_digits: got {high}, but primality is exact to {MAX_DIGITS} digits; ask for fewer")
+
+        def draw(stream: Stream) -> int:
+            digits, prime = stream.between(low, high), bool(stream.below(2))
+            number = stream.number(digits)
+            while is_prime(number) != prime:
+                number = stream.number(digits)
+            return number
+
+        return draw_problems(self, draw, split, seed, start, stop)
+
+    def family(self, problem: int) -> str:
+        return str(problem)
+
+    def key(self, problem: int) -> str:
+        return str(problem)
+
+    def prompt(self, problem: int, style: str) -> str:
+        return f"Is {problem} prime?\n"
+
+    def completion(self, problem: int, style: str) -> str:
+        return "yes" if is_prime(problem) else "no"
+
+    def read_prompt(self, prompt: str, style: str) -> int:
+        match = _PROMPT.fullmatch(prompt)
+        if not match or len(match[1]) > MAX_DIGITS:
+            raise ValueError(f"no number of 1 to {MAX_DIGITS} digits in {prompt[:60]!r}: ask «Is 7919 prime?»")
+        return int(match[1])
+
+    def judge(self, problem: int, completion: str, style: str) -> Verdict:
+        answer = {"yes": True, "no": False}.get(completion.strip())
+        prime = is_prime(problem)
+        reasons = []
+        if answer is None:
+            reasons.append("no answer: the text is neither «yes» nor «no»")
+        elif answer != prime:
+            reasons.append(f"wrong answer: {problem} is {'prime' if prime else 'not prime'}")
+        details = {"digits": len(str(problem)), "answered": answer == prime, "prime": prime}
+        return Verdict(not reasons, answer, tuple(reasons), details)
