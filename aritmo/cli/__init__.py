@@ -1,6 +1,7 @@
 """The command ``aritmo``: one file a verb, thin. Heavy imports stay inside the verbs, so that help is quick."""
 
 import errno
+import signal
 import sys
 from importlib import import_module
 
@@ -43,8 +44,14 @@ def _plain(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command: exit 0 done, 1 the answer is «no», 2 wrong use or unreadable input, 130 stopped."""
+    # So that what cleans up after itself on the way out does so when it is told to end, too.
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         status = app(standalone_mode=False)
     except (TyperException, ValueError, OSError) as error:

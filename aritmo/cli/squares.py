@@ -65,10 +65,11 @@ def make(
     with Progress("searching", 2 * len(order3_centres(below)), "centres") as progress:
         squares = draw_order3(count, seed, below, progress.advance)
     write_matrices(out, squares.reshape(-1, order, order))
+    name = printable(str(out))
     if json:
-        print_json({"file": str(out), "order": order, "below": below, "seed": seed, "squares": count})
+        print_json({"file": name, "order": order, "below": below, "seed": seed, "squares": count})
     else:
-        print(f"{printable(str(out))}: {count:,} squares of order {order}, cells below {below:,}")
+        print(f"{name}: {count:,} squares of order {order}, cells below {below:,}")
 
 
 @app.command(epilog="Example: aritmo squares check squares.txt more.csv --nested")
@@ -124,10 +125,11 @@ def draw(
         raise ValueError(f"{printable(str(file))} has fewer than {which} matrices; give a smaller --which")
     place, cells = found
     write_whole(out, _svg(cells, place))
+    name = printable(str(out))
     if json:
-        print_json({"file": str(out), "place": place})
+        print_json({"file": name, "place": place})
     else:
-        print(f"{printable(str(out))}: {place}")
+        print(f"{name}: {place}")
 
 
 def _require_order3(order: int) -> None:
@@ -207,7 +209,7 @@ def _svg(cells: Cells, place: str) -> str:
     caption = f"{place}: {_summary(check_square(cells))}"
     width, height = max((n + 2) * across, 7 * len(caption) + 2 * _DIGIT), (n + 2) * _HEIGHT
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">',
         f"<title>{escape(caption)}</title>",
         f"<style>\n{_STYLE}</style>",
         f'<text class="caption" x="{_DIGIT}" y="{_HEIGHT // 2}">{escape(caption)}</text>',

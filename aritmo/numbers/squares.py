@@ -220,7 +220,7 @@ def key(cells: Cells) -> str:
 def canonical_many(squares: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the canonical form of each of (N, n, n) squares."""
     count, order, _ = squares.shape
-    flat = np.ascontiguousarray(squares).reshape(count, -1)
+    flat = np.ascontiguousarray(squares).reshape(count, order * order)
     best = flat.copy()
     everyone = np.arange(count)
     for view in _views(order)[1:]:

@@ -1,0 +1,28 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+.DEFAULT_GOAL := run
+.PHONY: run test check format clean
+
+SETUP := sh scripts/setup.sh
+
+run: ## build corpora, train, write, judge, report: about five minutes, no GPU
+	@$(SETUP)
+	@.venv/bin/aritmo run
+
+test: ## all tests, on every core
+	@$(SETUP) test
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
+
+check: ## what a change has to pass: style, types, tests (the docs are checked by tests/test_docs.py)
+	@$(SETUP) check
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
+
+format: ## put the code in shape
+	@$(SETUP) check
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+clean: ## remove what was made here, runs aside
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,175 @@
+"""Checkpoints: written whole or not at all, verified when read, and never pickled.
+
+A checkpoint is a folder ``RUN/checkpoints/step-000300``. It holds the model and tokenizer as transformers
+writes them, so that any tool opens the folder; ``optimizer.safetensors``; ``state.json`` (what the
+caller gives); and, written last, ``manifest.json`` with the sha256 of every other file. Random states
+need no file: training draws everything random from the seed and the step.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from aritmo.files import file_hash, write_json
+from aritmo.models import quiet_transformers
+
+MANIFEST, STATE, OPTIMIZER = "manifest.json", "state.json", "optimizer.safetensors"
+_NAME = re.compile(r"step-(\d{6,})")
+
+
+def _say(line: str) -> None:
+    print(f"aritmo: {line}", file=sys.stderr)
+
+
+def save(
+    run: Path,
+    step: int,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    keep: int = 0,
+) -> Path:
+    """Write the checkpoint of a step and return its folder; then keep only the newest ``keep``.
+
+    The folder is written beside its place, synced to disk and renamed, so a crash leaves the earlier
+    checkpoints as they were. ``keep=0`` deletes none. Raises OSError with one sentence where the disk is
+    full; nothing half written stays.
+    """
+    folder = place_of(run, step)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        with quiet_transformers():
+            model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        save_file(_optimizer_tensors(model, optimizer), partial / OPTIMIZER)
+        write_json(partial / STATE, state)
+        files = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
+        write_json(
+            partial / MANIFEST, {"step": step, "sha256": {name: file_hash(partial / name) for name in files}}
+        )
+        for name in [*files, MANIFEST, "."]:
+            _sync(partial / name)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        _sync(folder.parent)
+    except (OSError, SafetensorError) as error:
+        if not _disk_full(error):
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk is full, so the checkpoint of step {step} was not written and the earlier ones stand",
+            str(folder),
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for old in _all(run)[:-keep] if keep else []:
+        shutil.rmtree(old)
+    return folder
+
+
+def place_of(run: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of a step."""
+    return run / "checkpoints" / f"step-{step:06d}"
+
+
+def latest(run: Path, say: Callable[[str], None] = _say) -> Path | None:
+    """Return the newest checkpoint of a run that is whole, or None; ``say`` hears of those passed over."""
+    for folder in reversed(_all(run)):
+        try:
+            verify(folder)
+        except ValueError as error:
+            say(f"{error}; passing over it")
+        else:
+            return folder
+    return None
+
+
+def verify(folder: Path) -> None:
+    """Raise ValueError naming the first file of a checkpoint that is missing or not as it was written."""
+    try:
+        hashes = json.loads((folder / MANIFEST).read_bytes())["sha256"]
+        # A manifest that leaves out what a resumed run needs vouches for nothing.
+        for name, expected in {STATE: None, OPTIMIZER: None, **hashes}.items():
+            if file_hash(folder / name) != expected:
+                raise ValueError(f"checkpoint {folder} is damaged: {name} is not as it was written")
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        missing = Path(error.filename).name if isinstance(error, OSError) and error.filename else MANIFEST
+        raise ValueError(f"checkpoint {folder} is incomplete: {missing} cannot be read") from error
+
+
+def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put a checkpoint's weights and optimizer state into ``model`` and ``optimizer``; return its state.
+
+    Raises ValueError where a file is damaged or belongs to another model.
+    """
+    verify(folder)
+    with quiet_transformers():
+        saved = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    try:
+        model.load_state_dict(saved.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"checkpoint {folder} is of another model; resume with the model that began the run"
+        ) from error
+    del saved
+    with safe_open(folder / OPTIMIZER, framework="pt") as tensors:
+        moments: dict[str, dict[str, torch.Tensor]] = {}
+        for key in tensors.keys():  # noqa: SIM118 (a file handle, not a mapping)
+            kind, _, name = key.partition(":")
+            moments.setdefault(name, {})[kind] = tensors.get_tensor(key)
+    given = optimizer.state_dict()
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
+    given["state"] = {index: moments[name] for index, name in enumerate(ordered) if name in moments}
+    optimizer.load_state_dict(given)
+    state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
+    return state
+
+
+def _optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return the optimizer's state flat, named ``kind:parameter`` (``exp_avg:transformer.wte.weight``)."""
+    return {
+        f"{kind}:{name}": tensor.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        for kind, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _all(run: Path) -> list[Path]:
+    """Return the finished checkpoint folders of a run, oldest first."""
+    found = [
+        (int(match[1]), path)
+        for path in (run / "checkpoints").glob("step-*")
+        if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def _sync(path: Path) -> None:
+    """Force a file, or a folder's list of names, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _disk_full(error: Exception) -> bool:
+    """Tell a full disk from other errors; safetensors reports it only in words."""
+    return (
+        getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "os error 28" in str(error).lower()
+    )

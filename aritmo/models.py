@@ -1,0 +1,252 @@
+"""Open a model by name: ``tiny`` made on the spot, GPT-2 and GPT-J, a folder, or any causal LM of the Hub.
+
+Weights come from safetensors only, and code that lies in a model folder is never run.
+"""
+
+import difflib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from aritmo.numbers.randomness import seed_of
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+KNOWN = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "gpt-j-6b": "EleutherAI/gpt-j-6b",
+}
+"""Short names and the Hub names they stand for."""
+
+
+def open_model(
+    name: str,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    context: int = 1024,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a model and its tokenizer, in evaluation mode.
+
+    ``name`` is ``tiny``, a short name of ``KNOWN``, a folder, or a Hub name («owner/name»).
+    ``tokenizer`` replaces the one that lies beside the weights; ``tiny`` has none of its own.
+    ``context`` is how many tokens the model must take at once; ``seed`` draws the weights of ``tiny``.
+    Raises ValueError in one sentence for a name, folder or file that cannot be used.
+    """
+    if name == "tiny":
+        if tokenizer is None:
+            raise ValueError(
+                "model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)"
+            )
+        model = _tiny(tokenizer, context, seed)
+    else:
+        source = _source(name)
+        config = _config(name, source)
+        longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if longest is not None and longest < context:
+            raise ValueError(
+                f"model {name} takes {longest:,} tokens at once, not {context:,}; lower training.context"
+            )
+        tokenizer = tokenizer or _tokenizer(name, source)
+        model = _weights(name, source, config, dtype)
+    if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer):,} tokens and model {name} knows {rows:,}; "
+            "use the tokenizer that belongs to the model"
+        )
+    complete(tokenizer)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return model.to(device=device, dtype=dtype).eval(), tokenizer
+
+
+def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model without its weights; names and errors as in ``open_model``."""
+    if name == "tiny":
+        raise ValueError("model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)")
+    source = _source(name)
+    _config(name, source)
+    return complete(_tokenizer(name, source))
+
+
+def complete(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Give a tokenizer the end and pad tokens it lacks and return it.
+
+    Padding may be the end token, as for GPT-2, since training and sampling mask by place and never by
+    token. Raises ValueError where there is no token to end a text with.
+    """
+    if tokenizer.eos_token_id is None:
+        if tokenizer.bos_token_id is None:
+            raise ValueError("the tokenizer has no end token; set eos_token in its tokenizer_config.json")
+        tokenizer.eos_token = tokenizer.bos_token
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers from drawing bars and tables of its own while it reads or writes weights."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _tiny(tokenizer: PreTrainedTokenizerBase, context: int, seed: int) -> PreTrainedModel:
+    """Make a GPT-2 of four layers; its GELU is GPT-2's own, computed by one fused kernel."""
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=context,
+        n_embd=128,
+        n_layer=4,
+        n_head=4,
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of("tiny", seed))
+        return GPT2LMHeadModel(config)
+
+
+def _source(name: str) -> str:
+    """Return the folder or Hub name behind ``name``, once its files have been looked at."""
+    if name in KNOWN:
+        return KNOWN[name]
+    folder = Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+        return name
+    if folder.exists():
+        raise ValueError(f"model {name} is a file; give the folder that holds config.json and *.safetensors")
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    close = difflib.get_close_matches(name, ["tiny", *KNOWN], n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(close)}?" if close else f"known are tiny, {', '.join(KNOWN)}"
+    raise ValueError(
+        f"there is no model {name!r} and no folder of that name; {meant} (Hub names read owner/name)"
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"folder {folder} holds no config.json; give the folder of a Hugging Face model")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickled:
+        raise ValueError(
+            f"folder {folder} holds only pickled weights ({pickled[0]}), which can run code when opened; "
+            "save the model again as safetensors"
+        )
+    raise ValueError(
+        f"folder {folder} holds no *.safetensors weights; save the model there with save_pretrained"
+    )
+
+
+def _config(name: str, source: str) -> PretrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise ValueError(
+                f"the config.json of model {name} is not one that transformers knows ({_first_line(error)})"
+            ) from error
+        raise _unreachable(name) from error
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise ValueError(f"model {name} is of type {config.model_type}, which is no causal language model")
+    return config
+
+
+def _tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise ValueError(
+            f"model {name} has no tokenizer that can be read beside its weights ({_first_line(error)}); "
+            "put its tokenizer.json there"
+        ) from error
+
+
+def _weights(name: str, source: str, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        with quiet_transformers():
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source,
+                config=config,
+                dtype=dtype,
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights of model {name} are damaged ({_first_line(error)}); fetch them again"
+        ) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        if Path(source).is_dir():
+            raise ValueError(
+                f"the weights of model {name} do not fit its config.json ({_first_line(error)}); "
+                "fetch both again"
+            ) from error
+        raise _unreachable(name) from error
+    _check_complete(name, loading)
+    return model
+
+
+def _check_complete(name: str, loading: dict[str, Any]) -> None:
+    """Refuse weights that transformers would silently replace by random ones."""
+    for what in ("missing_keys", "mismatched_keys"):
+        if found := sorted(key if isinstance(key, str) else key[0] for key in loading[what]):
+            raise ValueError(
+                f"the weights of model {name} lack {len(found):,} of the tensors that its config.json "
+                f"asks for, such as {found[0]}; fetch them again"
+            )
+
+
+def _unreachable(name: str) -> ValueError:
+    return ValueError(
+        f"model {name} could not be had from the Hub as safetensors: there is no such model, it is not "
+        "public, or there is no network; check the name or give a folder"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__

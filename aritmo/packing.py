@@ -1,0 +1,262 @@
+"""From examples to full rows: tokenise, pack without letting examples see each other, and keep account."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aritmo.tokens import encode_batch
+
+LossOn = Literal["completion", "text"]
+
+_CHUNK = 8_192
+"""Examples tokenised at a time, which bounds the memory of the tokenizer's own objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of the examples: rows -> sequences -> tokens -> dropped. ``str`` gives it in one line.
+
+    ``tokens`` counts the tokens of the packed examples, end tokens included and padding left out;
+    ``trained`` those of them that bear loss; ``sequences`` are of ``context`` tokens each.
+    """
+
+    examples: int
+    dropped: int
+    sequences: int
+    context: int
+    tokens: int
+    trained: int
+
+    def __str__(self) -> str:
+        room = self.sequences * self.context
+        line = (
+            f"{self.examples:,} examples -> {self.sequences:,} sequences of {self.context:,} tokens -> "
+            f"{room:,} tokens ({_percent(self.tokens, room)} filled, "
+            f"{_percent(self.trained, room)} trained on) -> {self.dropped:,} dropped"
+        )
+        return line + f" (longer than {self.context:,} tokens; raise training.context)" * bool(self.dropped)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "0 %"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example as tokens: ``ids`` with the end token, of which those from ``first`` on bear loss."""
+
+    ids: list[int]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Packed sequences, one a row: arrays have the shape (sequences, context), but ``filled`` (sequences,).
+
+    ``tokens`` holds token ids; ``positions`` the place of each token in its example, from 0;
+    ``documents`` a number for each example of a row, padding being one more; ``trained`` marks the tokens
+    that bear loss; ``filled`` counts each row's tokens without padding.
+    """
+
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    documents: NDArray[np.int16]
+    trained: NDArray[np.bool_]
+    filled: NDArray[np.int64]
+    account: Account
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a model is given for some rows, as tensors on its device.
+
+    ``tokens`` and ``positions`` are (rows, context); ``mask`` is (rows, 1, context, context), added to
+    the attention scores; ``places`` are the flat places in (rows * context) whose next token bears loss,
+    and ``targets`` those next tokens.
+    """
+
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    places: torch.Tensor
+    targets: torch.Tensor
+
+
+def encode_examples(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[tuple[str, str]], loss_on: LossOn = "completion"
+) -> list[Encoded]:
+    """Return (prompt, completion) pairs as tokens, the end token appended and trained on.
+
+    Prompt and completion are tokenised apart, since a model that is asked sees the prompt alone.
+    ``loss_on="text"`` lets the prompt bear loss too, but for its first token, which nothing predicts.
+    """
+    if loss_on not in get_args(LossOn):
+        raise ValueError(f"loss_on must be one of {', '.join(get_args(LossOn))}, not {loss_on!r}")
+    encoded = []
+    for start in range(0, len(examples), _CHUNK):
+        chunk = examples[start : start + _CHUNK]
+        ids = encode_batch(tokenizer, [text for example in chunk for text in example])
+        for prompt, completion in zip(ids[::2], ids[1::2], strict=True):
+            first = len(prompt) if loss_on == "completion" else 1
+            encoded.append(Encoded([*prompt, *completion, tokenizer.eos_token_id], max(first, 1)))
+    return encoded
+
+
+def pack(
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[tuple[str, str]],
+    context: int,
+    loss_on: LossOn = "completion",
+) -> Packed:
+    """Pack (prompt, completion) pairs into rows of ``context`` tokens, each into the first row with room.
+
+    Examples of more than ``context`` tokens are left out and counted. The same examples in the same order
+    give the same rows. Raises ValueError for a context below 2.
+    """
+    if context < 2:
+        raise ValueError(f"training.context must be at least 2 tokens, not {context}")
+    encoded = encode_examples(tokenizer, examples, loss_on)
+    kept = [example for example in encoded if len(example.ids) <= context]
+    rows = first_fit([len(example.ids) for example in kept], context)
+    shape = (max(rows, default=-1) + 1, context)
+    tokens = np.full(shape, tokenizer.pad_token_id, np.int32)
+    positions, documents = np.zeros(shape, np.int32), np.zeros(shape, np.int16)
+    trained = np.zeros(shape, np.bool_)
+    filled, held = np.zeros(shape[0], np.int64), np.zeros(shape[0], np.int16)
+    places = np.arange(context, dtype=np.int32)
+    for row, example in zip(rows, kept, strict=True):
+        start = int(filled[row])
+        stop = start + len(example.ids)
+        tokens[row, start:stop] = example.ids
+        positions[row, start:stop] = places[: stop - start]
+        documents[row, start:stop] = held[row]
+        trained[row, start + example.first : stop] = True
+        filled[row], held[row] = stop, held[row] + 1
+    for row, start in enumerate(filled.tolist()):
+        positions[row, start:] = places[: context - start]
+        documents[row, start:] = held[row]
+    account = Account(
+        len(encoded), len(encoded) - len(kept), shape[0], context, int(filled.sum()), int(trained.sum())
+    )
+    return Packed(tokens, positions, documents, trained, filled, account)
+
+
+def first_fit(lengths: Iterable[int], room: int) -> list[int]:
+    """Return for each length the row it goes to: the first, in order of opening, with so much room left.
+
+    A tree of the greatest room below each node finds that row in logarithmic time.
+    """
+    lengths = list(lengths)
+    leaves = 1 << max(len(lengths) - 1, 0).bit_length()
+    left = [room] * (2 * leaves)
+    rows = []
+    for length in lengths:
+        assert 0 < length <= room
+        node = 1
+        while node < leaves:
+            node = 2 * node if left[2 * node] >= length else 2 * node + 1
+        rows.append(node - leaves)
+        left[node] -= length
+        while node > 1:
+            node //= 2
+            left[node] = max(left[2 * node], left[2 * node + 1])
+    return rows
+
+
+def collate(packed: Packed, rows: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> Batch:
+    """Return the given rows as a batch on ``device``, its mask in ``dtype``.
+
+    A token sees the tokens of its own example up to itself. Padding sees padding, so that no row of the
+    mask is empty, which would make attention divide nought by nought.
+    """
+    tokens = torch.from_numpy(packed.tokens[rows]).long()
+    trained = torch.from_numpy(packed.trained[rows])
+    next_trained = trained.roll(-1, dims=1)
+    next_trained[:, -1] = False
+    documents = torch.from_numpy(packed.documents[rows]).to(device)
+    context = tokens.shape[1]
+    hidden = torch.ones(context, context, dtype=torch.bool, device=device).triu_(1)
+    hidden = hidden | (documents[:, :, None] != documents[:, None, :])
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, torch.finfo(dtype).min)
+    return Batch(
+        tokens.to(device),
+        torch.from_numpy(packed.positions[rows]).long().to(device),
+        mask[:, None],
+        next_trained.flatten().nonzero().squeeze(1).to(device),
+        tokens[trained].to(device),
+    )
+
+
+class LossHead:
+    """Lets a model compute logits only where they bear loss, whatever its class does around its head.
+
+    A hook before the output layer picks the places, so the call still goes through the wrapped model.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._places: torch.Tensor | None = None
+        self._handle = model.get_output_embeddings().register_forward_pre_hook(self._pick)
+
+    def _pick(
+        self, module: torch.nn.Module, given: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        if self._places is None:
+            return None
+        return (given[0].flatten(0, -2)[self._places], *given[1:])
+
+    @contextmanager
+    def only_at(self, places: torch.Tensor) -> Iterator[None]:
+        """For one call, let the logits be (places, vocabulary); ``places`` are flat over rows and context."""
+        self._places = places
+        try:
+            yield
+        finally:
+            self._places = None
+
+    def release(self) -> None:
+        """Take the hook off the model."""
+        self._handle.remove()
+
+
+@torch.no_grad()
+def check_isolation(model: PreTrainedModel) -> None:
+    """Raise ValueError where packed examples of a model see each other.
+
+    It is shown two in a row, twice, with another first one: what it makes of the second must not change.
+    Models that ignore the mask (recurrent ones, say) are found out here instead of learning silently wrong.
+    """
+    device, vocabulary = model.device, model.get_input_embeddings().num_embeddings
+    tokens = np.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 4, 5, 6]], np.int32) % vocabulary
+    positions = np.array([[0, 1, 2, 0, 1, 2]] * 2, np.int32)
+    documents = np.array([[0, 0, 0, 1, 1, 1]] * 2, np.int16)
+    nothing = np.zeros_like(tokens, np.bool_)
+    packed = Packed(tokens, positions, documents, nothing, np.array([6, 6]), Account(4, 0, 2, 6, 12, 0))
+    batch = collate(packed, np.arange(2), device, model.dtype)
+    was_training = model.training
+    model.eval()
+    try:
+        logits = model(
+            input_ids=batch.tokens,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            use_cache=False,
+        ).logits
+        apart = torch.allclose(logits[0, 3:], logits[1, 3:], atol=1e-3, rtol=1e-3)
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        apart = False
+    finally:
+        model.train(was_training)
+    if not apart:
+        raise ValueError(
+            f"models of type {model.config.model_type} let packed examples see each other; "
+            "choose one that takes a 4-D attention mask and position ids, such as GPT-2, GPT-J or Llama"
+        )

@@ -1,0 +1,184 @@
+"""The geometry of the charts. The template draws them; lengths are units of the SVG's view box."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor, log10
+
+from aritmo.statistics import wilson
+
+Point = tuple[float, float]
+
+_WIDTH, _HEIGHT = 420.0, 210.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 10.0, 30.0
+_MOST_POINTS = 240
+_LOG_FROM = 30.0
+"""Values that differ by more than this factor are drawn on a logarithmic axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: its name, its path and its dots (drawn where there are few)."""
+
+    name: str
+    path: str
+    dots: list[Point]
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    title: str
+    width: float
+    height: float
+    left: float
+    right: float
+    bottom: float
+    log: bool
+    xs: list[tuple[float, str]]
+    ys: list[tuple[float, str]]
+    series: list[Series]
+
+
+def line_chart(title: str, lines: dict[str, list[Point]], top: float | None = None) -> LineChart | None:
+    """Return a chart of lines by name, each a list of (step, value); None where there is no point.
+
+    ``top`` fixes the axis to 0 .. top; else it runs from 0, or is logarithmic where values differ widely.
+    """
+    lines = {name: thinned(points) for name, points in lines.items() if points}
+    if not lines:
+        return None
+    values = [value for points in lines.values() for _, value in points]
+    steps = [step for points in lines.values() for step, _ in points]
+    log = top is None and min(values) > 0 and max(values) / min(values) > _LOG_FROM
+    low, high = (log10(min(values)), log10(max(values))) if log else (0.0, top or max(values) * 1.05 or 1.0)
+    first, last = (min(steps), max(steps)) if min(steps) < max(steps) else (0.0, max(steps) or 1.0)
+
+    def x(step: float) -> float:
+        return round(_LEFT + (step - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(value: float) -> float:
+        at = (log10(value) if log else value) - low
+        return round(_HEIGHT - _BOTTOM - at / (high - low) * (_HEIGHT - _BOTTOM - _TOP), 1)
+
+    series = []
+    for name, points in lines.items():
+        spots = [(x(step), y(value)) for step, value in points]
+        path = "M" + "L".join(f"{at:g} {up:g}" for at, up in spots)
+        series.append(Series(name, path, spots if len(spots) <= 25 else [], points[-1][1]))
+    ys = [(y(value), f"{value:g}") for value in (_decades(low, high) if log else ticks(low, high, 4))]
+    xs = [(x(step), f"{step:,.0f}") for step in ticks(first, last, 4) if step == int(step)]
+    return LineChart(title, _WIDTH, _HEIGHT, _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM, log, xs, ys, series)
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """Return at most some hundred points: each the mean of as many neighbours as it takes."""
+    size = ceil(len(points) / _MOST_POINTS) or 1
+    bins = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(bin_[-1][0], sum(value for _, value in bin_) / len(bin_)) for bin_ in bins]
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Return round values from ``low`` to ``high``, 1, 2 or 5 times a power of ten apart, about so many."""
+    rough = (high - low) / about
+    power = 10.0 ** floor(log10(rough))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    return [round(i * step, 12) for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    marks = (1, 3) if high - low < 2.5 else (1,)
+    values = [m * 10.0**e for e in range(floor(low), ceil(high) + 1) for m in marks]
+    return [value for value in values if low - 1e-9 <= log10(value) <= high + 1e-9]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    x: float
+    y: float
+    share: float
+    count: int
+    of: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Cells of side ``side`` in a square of ``places`` digits each way; ``labels`` says whether text fits."""
+
+    size: float
+    side: float
+    origin: float
+    marks: list[tuple[float, int]]
+    cells: list[Cell]
+    labels: bool
+
+
+def heat_map(by_length: Sequence[Sequence[int]]) -> HeatMap | None:
+    """Return the heat map of ``[[digits_a, digits_b, right, of], ...]``; None where it is empty.
+
+    Digits of the first operand rise downwards and those of the second to the right.
+    """
+    rows = [row for row in by_length if row[3]]
+    if not rows:
+        return None
+    places = max(max(row[:2]) for row in rows)
+    size, origin = 400.0, 34.0
+    side = (size - origin) / places
+    cells = [
+        Cell(
+            round(origin + (b - 1) * side, 2),
+            round(origin + (a - 1) * side, 2),
+            right / of,
+            right,
+            of,
+            f"{a} and {b} digits: {right:,} of {of:,} right",
+        )
+        for a, b, right, of in rows
+    ]
+    every = ceil(places / 15)
+    marks = [(round(origin + (i + 0.5) * side, 2), i + 1) for i in range(places) if i % every == 0]
+    return HeatMap(size, side, origin, marks, cells, side >= 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a share in per cent of the width, with its interval in the same unit."""
+
+    name: str
+    series: int
+    count: int
+    of: int
+    share: float
+    low: float
+    high: float
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Groups of bars, one group for each number of digits, one bar for each series."""
+
+    title: str
+    series: list[str]
+    groups: list[tuple[int, list[Bar]]] = field(default_factory=list)
+
+    @property
+    def chance(self) -> bool:
+        return any(bar.chance is not None for _, bars in self.groups for bar in bars)
+
+
+def bars(
+    title: str,
+    series: dict[str, Sequence[Sequence[int]]],
+    chance: dict[int, float],
+) -> Bars | None:
+    """Return bars of ``{name: [[digits, right, of], ...]}``; None where there is nothing to draw."""
+    chart = Bars(title, list(series))
+    for digits in sorted({row[0] for rows in series.values() for row in rows if row[2]}):
+        drawn = []
+        for number, (name, rows) in enumerate(series.items()):
+            for _, right, of in (row for row in rows if row[0] == digits and row[2]):
+                low, high = wilson(right, of)
+                drawn.append(Bar(name, number, right, of, right / of, low, high, chance.get(digits)))
+        chart.groups.append((digits, drawn))
+    return chart if chart.groups else None

@@ -1,0 +1,343 @@
+"""Writing text with a model: batched, seeded decoding with a key-value cache.
+
+Each row draws from its own stream of uniform numbers, named by seed and index, so that what a row
+says does not depend on the batch that it was written in (but for the last bits of floating point).
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from aritmo.numbers.randomness import seed_of
+from aritmo.progress import Progress
+from aritmo.tokens import encode_batch
+
+_WINDOW = 4
+"""Batches that are sorted by length together, and so are written before the first of them is yielded."""
+
+_ENDED = 8
+"""Rows leave a batch together, when one in so many has ended: each leaving copies the cache."""
+
+_SPARE = 32
+"""Tokens of room that a cache layer sets aside at least when it grows."""
+
+
+class SamplingConfig(BaseModel):
+    """How text is drawn from a model. ``temperature`` 0 takes the likeliest token each time (greedy).
+
+    ``top_k`` 0 and ``top_p`` 1 leave the distribution whole; where both are set, ``top_k`` cuts first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_new_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One text that a model wrote: ``finished`` where it wrote the end token, which ``text`` leaves out."""
+
+    index: int
+    text: str
+    finished: bool
+
+
+def write(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    config: SamplingConfig,
+    *,
+    start: int = 0,
+    progress: bool = True,
+) -> Iterator[Written]:
+    """Write on from each prompt and yield the texts in the order of the prompts.
+
+    Works with any causal model of transformers. Prompts are sorted by length into batches within a window
+    of four batches; a window's texts are yielded when all of it is written. The prompt at position i has
+    index ``start + i``, which with the seed names its random stream: so a list may be written in parts.
+    A text ends at the tokenizer's end token, after ``max_new_tokens``, or where the model's context is full.
+    The iterator may be closed early; between texts the model is in the mode in which it was given.
+
+    Raises ValueError at once for a prompt that is empty or leaves no room in the context, or a tokenizer
+    without an end token; and while writing, for a model whose logits are not finite.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no end token, so no text could end: give it an eos_token")
+    context = _context(model)
+    rows = []
+    for i, ids in enumerate(encode_batch(tokenizer, prompts)):
+        if not ids:
+            raise ValueError(f"prompt {start + i} is empty: give at least one token to write on from")
+        room = min(config.max_new_tokens, context - len(ids))
+        if room < 1:
+            raise ValueError(
+                f"prompt {start + i} has {len(ids):,} tokens and leaves no room in the model's context of "
+                f"{context:,}: shorten it or take a model with a longer context"
+            )
+        rows.append(_Row(start + i, ids, room))
+    return _write_windows(_Writer(model, tokenizer, config), rows, progress)
+
+
+def uniforms(seed: int, indices: Sequence[int], count: int) -> NDArray[np.float64]:
+    """Return the first ``count`` numbers in [0, 1) of each index's stream, as (len(indices), count).
+
+    The generator is splitmix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators,
+    OOPSLA 2014), started at a hash of seed and index; the top 53 bits make the number.
+    """
+    starts = np.array([seed_of("sampling", seed, index) for index in indices], dtype=np.uint64)
+    bits = starts[:, None] + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    drawn: NDArray[np.float64] = (bits >> np.uint64(11)) * 2.0**-53
+    return drawn
+
+
+def choose(logits: torch.Tensor, drawn: torch.Tensor | None, config: SamplingConfig) -> torch.Tensor:
+    """Return one token for each row: the likeliest, or the one at which the row's uniform number falls.
+
+    ``logits`` is (rows, vocabulary), ``drawn`` (rows,) float64 in [0, 1), unused at temperature 0. The
+    distribution is summed up in the order of the tokens, in float64 (inverse transform sampling).
+    A row whose largest logit is not finite gets -1.
+    """
+    best, tokens = logits.max(dim=-1)
+    if config.temperature > 0:
+        assert drawn is not None
+        weights = _weights(logits.double() - best[:, None].double(), config)
+        cumulated = weights.cumsum(dim=-1)
+        total = cumulated[:, -1:]
+        # Rounding could lift the product to the total itself, behind the last token.
+        at = torch.minimum(drawn[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+        tokens = torch.searchsorted(cumulated, at, right=True).squeeze(-1)
+    return tokens.masked_fill(~best.isfinite(), -1)
+
+
+def _weights(scores: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
+    """Return the filtered, unscaled probabilities for scores whose largest is 0 in each row."""
+    scores = scores / config.temperature
+    if 0 < config.top_k < scores.shape[-1]:
+        least = scores.topk(config.top_k, dim=-1).values[:, -1:]
+        scores = scores.masked_fill(scores < least, -torch.inf)
+    weights = scores.exp()
+    if config.top_p < 1:
+        falling, order = weights.sort(dim=-1, descending=True, stable=True)
+        before = falling.cumsum(dim=-1) - falling
+        kept = falling.masked_fill(before >= config.top_p * falling.sum(dim=-1, keepdim=True), 0)
+        weights = torch.zeros_like(weights).scatter(-1, order, kept)
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A prompt on its way: its tokens, and how many new ones there is room for."""
+
+    index: int
+    ids: list[int]
+    room: int
+
+
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """A cache layer with room set aside, where DynamicLayer copies every key and value at each token."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        held = self.get_seq_length()
+        length = held + key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._rooms = [states[..., :0, :] for states in (key_states, value_states)]
+        if length > self._rooms[0].shape[-2]:
+            self._rooms = [_wider(room, held, length + max(_SPARE, length // 2)) for room in self._rooms]
+        for room, states in zip(self._rooms, (key_states, value_states), strict=True):
+            room[..., held:length, :] = states
+        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Keep the rows named, in that order."""
+        if self.is_initialized:
+            length = self.get_seq_length()
+            self._rooms = [room.index_select(0, beam_idx.to(room.device)) for room in self._rooms]
+            self.keys, self.values = (room[..., :length, :] for room in self._rooms)
+
+
+def _wider(room: torch.Tensor, held: int, length: int) -> torch.Tensor:
+    """Return room for ``length`` tokens that holds the first ``held`` of the old one."""
+    wider = room.new_empty((*room.shape[:-2], length, room.shape[-1]))
+    wider[..., :held, :] = room[..., :held, :]
+    return wider
+
+
+def _open_cache(model: PreTrainedModel) -> DynamicCache:
+    """Return an empty cache of the layers that the model asks for, the plain ones growing in place."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def _context(model: PreTrainedModel) -> int:
+    """Return how many tokens the model can hold; sys.maxsize where its configuration sets no bound."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions"):
+        length = getattr(config, name, None)
+        if length:
+            return int(length)
+    return sys.maxsize
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Switch dropout off and gradients too, and leave the model in the mode in which it came."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)
+
+
+def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool) -> Iterator[Written]:
+    size = writer.config.batch_size
+    with Progress("writing", len(rows), "texts") if progress else nullcontext() as shown:
+        advance = shown.advance if shown else _ignore
+        for first in range(0, len(rows), size * _WINDOW):
+            window = sorted(rows[first : first + size * _WINDOW], key=lambda row: len(row.ids))
+            written: list[Written] = []
+            for at in range(0, len(window), size):
+                with _evaluating(writer.model):
+                    written += writer.write_batch(window[at : at + size], advance)
+            yield from sorted(written, key=lambda text: text.index)
+
+
+def _ignore(count: int) -> None:
+    """Take the place of a progress line where none is wanted."""
+
+
+class _Writer:
+    """A model with all that stays the same from batch to batch."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: SamplingConfig
+    ) -> None:
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.context = _context(model)
+        # Some models hold padded columns of logits for which no token exists.
+        self.vocabulary = max(tokenizer.get_vocab().values()) + 1
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        taken = inspect.signature(inner.forward).parameters
+        self.takes_positions = "position_ids" in taken
+        self.options = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in taken else {})
+
+    def write_batch(self, rows: list[_Row], advance: Callable[[int], None]) -> list[Written]:
+        """Write on from every row, all at once, and return the texts in the order of the rows."""
+        rooms = np.array([row.room for row in rows])
+        steps = int(rooms.max())
+        tokens = np.zeros((len(rows), steps), dtype=np.int64)
+        batch = _Batch(self, rows, steps)
+        alive = np.ones(len(rows), dtype=bool)
+        for step in range(steps):
+            new = batch.step().cpu().numpy()
+            if (new < 0).any():
+                raise ValueError(
+                    "the model's logits are not finite numbers, so nothing can be drawn from them: its "
+                    "weights are damaged or its precision is too low, so try another checkpoint or float32"
+                )
+            tokens[batch.places, step] = new
+            ended = (new == self.tokenizer.eos_token_id) | (step + 1 >= rooms[batch.places])
+            over = int((ended & alive[batch.places]).sum())
+            alive[batch.places[ended]] = False
+            if over:
+                advance(over)
+            if not alive.any():
+                break
+            batch.drop(~alive[batch.places])
+        return self._decode(rows, tokens)
+
+    def _decode(self, rows: list[_Row], tokens: NDArray[np.int64]) -> list[Written]:
+        texts, finished = [], []
+        for row, ids in zip(rows, tokens, strict=True):
+            ends = np.flatnonzero(ids[: row.room] == self.tokenizer.eos_token_id)
+            texts.append(ids[: ends[0] if ends.size else row.room].tolist())
+            finished.append(bool(ends.size))
+        decoded = self.tokenizer.batch_decode(texts, clean_up_tokenization_spaces=False)
+        return [Written(row.index, text, end) for row, text, end in zip(rows, decoded, finished, strict=True)]
+
+
+class _Batch:
+    """The rows that are being written: their cache, positions and random numbers on the model's device.
+
+    ``places`` names the row of the whole batch that each line of it still holds.
+    """
+
+    def __init__(self, writer: _Writer, rows: list[_Row], steps: int) -> None:
+        self._writer, self._steps = writer, steps
+        device = writer.model.device
+        longest = max(len(row.ids) for row in rows)
+        ids = np.zeros((len(rows), longest), dtype=np.int64)
+        mask = np.ones((len(rows), longest + steps), dtype=np.int64)
+        for line, row in enumerate(rows):
+            ids[line, longest - len(row.ids) :] = row.ids
+            mask[line, : longest - len(row.ids)] = 0
+        self.places = np.arange(len(rows))
+        self._step = 0
+        self._length = longest
+        self._input = torch.from_numpy(ids).to(device)
+        # Without padding no mask is needed, and attention is faster without one.
+        self._mask = None if mask.all() else torch.from_numpy(mask).to(device)
+        positions = np.maximum(mask[:, :longest].cumsum(axis=1) - 1, 0)
+        self._positions = torch.from_numpy(positions).to(device)
+        self._cache = _open_cache(writer.model)
+        self._drawn: torch.Tensor | None = None
+        if writer.config.temperature > 0:
+            drawn = uniforms(writer.config.seed, [row.index for row in rows], steps)
+            self._drawn = torch.from_numpy(drawn).to(device)
+
+    def step(self) -> torch.Tensor:
+        """Return the next token of each line, and be ready for the one after it."""
+        writer = self._writer
+        inputs: dict[str, Any] = {"input_ids": self._input, "past_key_values": self._cache}
+        if self._mask is not None:
+            inputs["attention_mask"] = self._mask[:, : self._length]
+        if writer.takes_positions:
+            inputs["position_ids"] = self._positions
+        logits = writer.model(**inputs, **writer.options).logits[:, -1, : writer.vocabulary]
+        tokens = choose(logits, None if self._drawn is None else self._drawn[:, self._step], writer.config)
+        self._step += 1
+        self._length += 1
+        self._input = tokens[:, None]
+        # A line that has ended is carried along for a while, and must not leave the model's positions.
+        self._positions = (self._positions[:, -1:] + 1).clamp(max=writer.context - 1)
+        return tokens
+
+    def drop(self, ended: NDArray[np.bool_]) -> None:
+        """Leave out the lines that have ended, once there are enough of them to pay for the copy."""
+        if ended.sum() * _ENDED < len(ended):
+            return
+        kept = np.flatnonzero(~ended)
+        self.places = self.places[kept]
+        lines = torch.from_numpy(kept).to(self._input.device)
+        self._cache.reorder_cache(lines)
+        self._input = self._input[lines]
+        self._positions = self._positions[lines]
+        if self._mask is not None:
+            self._mask = self._mask[lines]
+        if self._drawn is not None:
+            self._drawn = self._drawn[lines]

@@ -1,0 +1,84 @@
+"""Tokenizers: digit by digit, two digits at a time, and what any Hugging Face tokenizer makes of a text."""
+
+import re
+from collections.abc import Iterable, Sequence
+from string import printable
+from typing import Literal, get_args
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+Numbers = Literal["digits", "pairs"]
+
+PAD, END, UNKNOWN = "<pad>", "<end>", "<unknown>"
+_CHARACTERS = ["\n", *sorted(set(printable) - set("\t\n\r\x0b\x0c"))]
+
+
+def digit_tokenizer(words: Iterable[str], numbers: Numbers = "digits") -> PreTrainedTokenizerFast:
+    """Return a tokenizer that keeps ``words`` whole and cuts everything else into single characters.
+
+    ``numbers="pairs"`` also joins digits two by two from the left, as GPT-2's vocabulary joins them,
+    so that neighbouring numbers of odd length are cut alike only by luck. Every string of printable
+    ASCII and line ends comes back unchanged, ``<end>`` written out in a text included; any other
+    character becomes ``<unknown>``. Raises ValueError for an unknown way to cut numbers.
+    """
+    if numbers not in get_args(Numbers):
+        raise ValueError(f"numbers must be cut as one of {', '.join(get_args(Numbers))}, not {numbers!r}")
+    whole = sorted({word for word in words if len(word) > 1}, key=lambda word: (-len(word), word))
+    pairs = [f"{number:02d}" for number in range(100)] if numbers == "pairs" else []
+    kept = dict.fromkeys([PAD, END, UNKNOWN, *_CHARACTERS, *pairs, *whole])
+    pieces = [*map(re.escape, whole), *(["[0-9][0-9]"] if pairs else []), r"[\s\S]"]
+    backend = Tokenizer(WordLevel({token: id for id, token in enumerate(kept)}, unk_token=UNKNOWN))
+    backend.pre_tokenizer = Split(Regex("|".join(pieces)), "isolated")
+    backend.decoder = Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD,
+        eos_token=END,
+        bos_token=END,
+        unk_token=UNKNOWN,
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def encode_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each text, without any special token, those spelt out in a text included."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+    )
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def token_borders(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
+    """Return the piece of ``text`` that each token writes; joined they are the text.
+
+    Where several tokens write one character, the first holds it and the others are empty.
+    """
+    encoded = tokenizer(
+        text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+    )
+    ends = [end for _, end in encoded["offset_mapping"]]
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def check_covers(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:
+    """Raise ValueError naming the first character in ``texts`` that the tokenizer cannot write back."""
+    known: set[str] = set()
+    for number, text in enumerate(texts, 1):
+        for character in sorted(set(text) - known, key=text.index):
+            framed = f"0{character}0"
+            back = tokenizer.decode(encode_batch(tokenizer, [framed])[0])
+            if back != framed:
+                raise ValueError(
+                    f"the tokenizer cannot write {character!r} (U+{ord(character):04X}), first met in text "
+                    f"{number:,}; take that character out of the texts or choose another tokenizer"
+                )
+            known.add(character)

@@ -1,0 +1,183 @@
+"""Corpora: the same bytes every time, no family on two sides, nothing half written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from datasets import load_dataset
+
+from aritmo.config import build
+from aritmo.corpus import Corpus, CorpusConfig, build_corpus, quota
+from aritmo.files import file_hash
+from aritmo.numbers.randomness import SPLITS, split_of
+from aritmo.tasks import TASKS
+
+STYLES = [(task.name, style) for task in TASKS.values() for style in task.styles]
+COUNT = 600
+
+
+def small(task: str, style: str, **more: object) -> CorpusConfig:
+    return CorpusConfig(task=task, style=style, count=COUNT, seed=1, **more)  # type: ignore[arg-type]
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    return {file.name: file_hash(file) for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("task", "style"), STYLES)
+def test_every_task_and_style_builds_splits_and_judges_right(task: str, style: str, tmp_path: Path) -> None:
+    corpus = build_corpus(small(task, style), tmp_path / "c")
+    families: dict[str, set[str]] = {}
+    keys: list[str] = []
+    for split in SPLITS:
+        examples = corpus.examples(split)
+        assert len(examples) == quota(COUNT, split) == corpus.manifest["splits"][split]["count"]
+        families[split] = {example.meta["family"] for example in examples}
+        assert all(split_of(task, family) == split for family in families[split])
+        assert len(families[split]) == corpus.manifest["splits"][split]["families"]
+        keys += [example.prompt for example in examples]
+        for example in examples[:50]:
+            problem = corpus.task.read_prompt(example.prompt, style)
+            assert corpus.task.judge(problem, example.completion, style).valid
+    assert len(set(keys)) == COUNT
+    assert not families["train"] & families["test"] | families["train"] & families["validation"]
+    corpus.verify()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(task: str, tmp_path: Path) -> None:
+    config = CorpusConfig(task=task, count=9000, seed=1, text=True, below=3000)
+    alone = build_corpus(config, tmp_path / "alone", workers=0)
+    build_corpus(config, tmp_path / "two", workers=2)
+    other = build_corpus(config.model_copy(update={"seed": 2}), tmp_path / "other", workers=0)
+    assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "two")
+    assert alone.hash != other.hash
+    assert alone.examples("train", 20) != other.examples("train", 20)
+
+
+def test_the_hash_seed_changes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aritmo", "corpus", "build", "--task", "addition", "--style", "tutorial"]
+    for seed in ("0", "123"):
+        where = str(tmp_path / seed)
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([*command, "--count", "500", "--seed", "1", "--out", where], check=True, env=environment)
+    assert bytes_of(tmp_path / "0") == bytes_of(tmp_path / "123")
+
+
+def test_neighbouring_seeds_share_no_more_than_chance(tmp_path: Path) -> None:
+    config = CorpusConfig(task="addition", count=2000, min_digits=6, max_digits=9, seed=42)
+    prompts = [
+        {example.prompt for example in build_corpus(made, tmp_path / str(made.seed)).examples("train")}
+        for made in (config, config.model_copy(update={"seed": 43}))
+    ]
+    assert not prompts[0] & prompts[1]
+
+
+def test_what_there_is_too_little_of_is_built_as_far_as_it_goes(tmp_path: Path) -> None:
+    config = CorpusConfig(task="decomposition", count=100_000, max_digits=2)
+    corpus = build_corpus(config, tmp_path / "c")
+    counts = {split: account["count"] for split, account in corpus.manifest["splits"].items()}
+    assert sum(counts.values()) == 100
+    assert corpus.manifest["splits"]["train"]["duplicates"] > 0
+    squares = build_corpus(CorpusConfig(task="squares", count=10**6, below=1000), tmp_path / "s")
+    assert sum(account["count"] for account in squares.manifest["splits"].values()) == 8 * 159
+
+
+def test_text_is_one_column_that_holds_prompt_and_completion(tmp_path: Path) -> None:
+    corpus = build_corpus(small("addition", "tutorial", text=True), tmp_path / "c")
+    read = pa.csv.ParseOptions(newlines_in_values=True)
+    table = pa.csv.read_csv(tmp_path / "c" / "train.csv", parse_options=read)
+    assert table.column_names == ["text"]
+    assert table["text"].to_pylist() == [example.text for example in corpus.examples("train")]
+
+
+def test_other_libraries_read_it_as_it_is(tmp_path: Path) -> None:
+    corpus = build_corpus(small("squares", "listing"), tmp_path / "c")
+    files = {split: str(tmp_path / "c" / f"{split}.parquet") for split in SPLITS}
+    data = load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    first = corpus.examples("test")[0]
+    assert data["test"][0] == {"prompt": first.prompt, "completion": first.completion, "meta": first.meta}
+
+
+MATRICES = "17 89 71\n113 59 5\n47 29 101\n\n17 89 71\n113 59 5\n47 29 101\n\n17 89 72\n113 59 5\n47 29 101\n"
+
+
+def test_own_matrices_are_judged_and_the_wrong_ones_left_out(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text(MATRICES)
+    corpus = build_corpus(CorpusConfig(source=tmp_path / "m.txt"), tmp_path / "c")
+    assert sum(account["count"] for account in corpus.manifest["splits"].values()) == 1
+    same, wrong = corpus.manifest["left_out"]
+    assert "the same as" in same
+    assert "not prime: 72 in row 1, column 3" in wrong
+    kept = build_corpus(CorpusConfig(source=tmp_path / "m.txt", keep_wrong=True), tmp_path / "k")
+    assert sum(account["count"] for account in kept.manifest["splits"].values()) == 2
+
+
+def test_only_wrong_matrices_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("1 2 3\n4 5 6\n7 8 9\n")
+    with pytest.raises(ValueError, match="no matrix is left to train on"):
+        build_corpus(CorpusConfig(source=tmp_path / "m.txt"), tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.txt"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"task": "sums"}, "task: got 'sums'"),
+        ({"task": "addition", "style": "listing"}, "style: got 'listing'"),
+        ({"counts": 3}, "counts: there is no such key, did you mean count"),
+        ({"count": 0}, "count: got '0'"),
+        ({"task": "addition", "min_digits": 4, "max_digits": 3}, "min_digits: got 4"),
+        ({"task": "addition", "source": "m.txt"}, "matrices are read for task squares"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        build(CorpusConfig, values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine").write_text("x")
+    with pytest.raises(ValueError, match="a folder that is not empty"):
+        build_corpus(small("addition", "plain"), tmp_path / "c")
+    assert (tmp_path / "c" / "mine").read_text() == "x"
+
+
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from aritmo.cli import main
+sys.argv[1:] = "corpus build --task addition --style tutorial --count 15000 --out".split() + [sys.argv[1]]
+main()
+"""
+
+
+def test_a_disk_that_fills_up_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "c")], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_byte_is_found_and_named(tmp_path: Path) -> None:
+    corpus = build_corpus(small("addition", "plain"), tmp_path / "c")
+    path = tmp_path / "c" / "test.parquet"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"test\.parquet is not as it was built"):
+        corpus.verify()
+    (tmp_path / "c" / "manifest.json").write_text(json.dumps({"task": "addition"}))
+    with pytest.raises(ValueError, match="is damaged"):
+        Corpus(tmp_path / "c")
+    with pytest.raises(ValueError, match="is no corpus"):
+        Corpus(tmp_path)
