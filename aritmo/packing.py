@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from aritmo.tokens import encode_batch
 
@@ -76,17 +79,27 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What a model is given for some rows, as tensors on its device.
+class Groups:
+    """Where the examples of a batch lie, so that attention takes each alone, those of like length at once.
 
-    ``tokens`` and ``positions`` are (rows, context); ``mask`` is (rows, 1, context, context), added to
-    the attention scores; ``places`` are the flat places in (rows * context) whose next token bears loss,
-    and ``targets`` those next tokens.
+    Places are flat over rows and width. Each tensor of ``gather`` is (examples, longest): the places of each
+    example, filled up with its first. ``scatter`` (rows * width) says where each place stands in the groups
+    laid end to end.
     """
 
-    tokens: torch.Tensor
-    positions: torch.Tensor
-    mask: torch.Tensor
+    gather: tuple[torch.Tensor, ...]
+    scatter: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows as tensors on a device: what a model is given, and what it should say.
+
+    ``inputs`` are the model's arguments; its token ids are (rows, width), cut after the fullest row.
+    ``places`` are the flat places in (rows * width) whose next token bears loss, ``targets`` those tokens.
+    """
+
+    inputs: dict[str, Any]
     places: torch.Tensor
     targets: torch.Tensor
 
@@ -172,28 +185,111 @@ def first_fit(lengths: Iterable[int], room: int) -> list[int]:
     return rows
 
 
-def collate(packed: Packed, rows: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> Batch:
-    """Return the given rows as a batch on ``device``, its mask in ``dtype``.
+def collate(
+    packed: Packed, rows: NDArray[np.int64], device: torch.device, dtype: torch.dtype, alone: bool
+) -> Batch:
+    """Return the given rows as a batch on ``device``, in which a token sees its own example up to itself.
 
-    A token sees the tokens of its own example up to itself. Padding sees padding, so that no row of the
-    mask is empty, which would make attention divide nought by nought.
+    ``alone`` is what ``isolate`` said of the model: whether its attention takes each example alone, or needs
+    a mask over whole rows, in ``dtype``.
     """
-    tokens = torch.from_numpy(packed.tokens[rows]).long()
-    trained = torch.from_numpy(packed.trained[rows])
+    width = packed.filled[rows].max()
+    tokens = torch.from_numpy(packed.tokens[rows, :width]).long()
+    trained = torch.from_numpy(packed.trained[rows, :width])
     next_trained = trained.roll(-1, dims=1)
     next_trained[:, -1] = False
-    documents = torch.from_numpy(packed.documents[rows]).to(device)
-    context = tokens.shape[1]
-    hidden = torch.ones(context, context, dtype=torch.bool, device=device).triu_(1)
+    positions = packed.positions[rows, :width]
+    inputs: dict[str, Any] = {
+        "input_ids": tokens.to(device),
+        "position_ids": torch.from_numpy(positions).long().to(device),
+        "use_cache": False,
+    }
+    if alone:
+        # Any 4-D mask keeps transformers from making one; the attention below looks at the groups alone.
+        inputs["attention_mask"] = torch.zeros(1, 1, 1, 1, device=device)
+        inputs["groups"] = _groups(positions, device)
+    else:
+        documents = torch.from_numpy(packed.documents[rows, :width]).to(device)
+        inputs["attention_mask"] = _mask(documents, dtype)
+    places = next_trained.flatten().nonzero().squeeze(1)
+    return Batch(inputs, places.to(device), tokens[trained].to(device))
+
+
+def _mask(documents: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return what is added to the scores, (rows, 1, width, width).
+
+    Padding sees padding, so that no row of the mask is empty, where attention would divide nought by nought.
+    """
+    width = documents.shape[1]
+    hidden = torch.ones(width, width, dtype=torch.bool, device=documents.device).triu_(1)
     hidden = hidden | (documents[:, :, None] != documents[:, None, :])
-    mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, torch.finfo(dtype).min)
-    return Batch(
-        tokens.to(device),
-        torch.from_numpy(packed.positions[rows]).long().to(device),
-        mask[:, None],
-        next_trained.flatten().nonzero().squeeze(1).to(device),
-        tokens[trained].to(device),
-    )
+    mask = torch.zeros(hidden.shape, dtype=dtype, device=documents.device)
+    return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None]
+
+
+def _groups(positions: NDArray[np.int32], device: torch.device) -> Groups:
+    """Group the examples, each from a position 0 on, by the power of two that holds their length."""
+    starts = np.flatnonzero(positions == 0)
+    lengths = np.diff(starts, append=positions.size)
+    powers = np.ceil(np.log2(lengths)).astype(np.int64)
+    scatter, laid, gather = np.empty(positions.size, np.int64), 0, []
+    for power in np.unique(powers):
+        start, length = starts[powers == power, None], lengths[powers == power, None]
+        along = np.arange(length.max())
+        inside = along < length
+        places = np.where(inside, start + along, start)
+        scatter[places[inside]] = laid + np.flatnonzero(inside)
+        laid += places.size
+        gather.append(torch.from_numpy(places).to(device))
+    return Groups(tuple(gather), torch.from_numpy(scatter).to(device))
+
+
+def _attend_alone(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    groups: Groups | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend within each example: (rows, heads, width, size) in, (rows, width, heads, size) out.
+
+    What fills an example up stands behind it, where a causal query never looks. Without groups this is
+    transformers' own attention.
+    """
+    if groups is None:
+        attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+        return attended
+    flat = [states.transpose(1, 2).flatten(0, 1) for states in (query, key, value)]
+    laid = []
+    for places in groups.gather:
+        q, k, v = (
+            states.index_select(0, places.flatten()).view(*places.shape, *states.shape[1:]).transpose(1, 2)
+            for states in flat
+        )
+        longest, band = places.shape[1], None
+        if sliding_window is not None and sliding_window < longest:
+            band = torch.ones(longest, longest, dtype=torch.bool, device=q.device)
+            band = band.tril().triu(1 - sliding_window)
+        alone = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=band, dropout_p=dropout, is_causal=band is None, scale=scaling,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
+        laid.append(alone.transpose(1, 2).flatten(0, 1))
+    rows, _, width, _ = query.shape
+    written = torch.cat(laid).index_select(0, groups.scatter)
+    return written.view(rows, width, *written.shape[1:]), None
+
+
+_ALONE = "aritmo_alone"
+AttentionInterface.register(_ALONE, _attend_alone)
+AttentionMaskInterface.register(_ALONE, sdpa_mask)
 
 
 class LossHead:
@@ -215,7 +311,7 @@ class LossHead:
 
     @contextmanager
     def only_at(self, places: torch.Tensor) -> Iterator[None]:
-        """For one call, let the logits be (places, vocabulary); ``places`` are flat over rows and context."""
+        """For one call, let the logits be (places, vocabulary); ``places`` are flat over rows and width."""
         self._places = places
         try:
             yield
@@ -227,36 +323,49 @@ class LossHead:
         self._handle.remove()
 
 
-@torch.no_grad()
-def check_isolation(model: PreTrainedModel) -> None:
-    """Raise ValueError where packed examples of a model see each other.
+@contextmanager
+def isolate(model: PreTrainedModel) -> Iterator[bool]:
+    """Make sure that packed examples of a model do not see each other; give ``alone`` for ``collate``.
 
-    It is shown two in a row, twice, with another first one: what it makes of the second must not change.
-    Models that ignore the mask (recurrent ones, say) are found out here instead of learning silently wrong.
+    Attention that takes each example alone is tried first: it spends nothing on pairs of tokens that may not
+    see each other. Models with an attention of their own get a mask. Either way the model is put to the
+    test, so that one which ignores it (a recurrent one, say) is found out instead of learning silently wrong.
+    The model is as it was at the end. Raises ValueError where examples see each other.
     """
-    device, vocabulary = model.device, model.get_input_embeddings().num_embeddings
-    tokens = np.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 4, 5, 6]], np.int32) % vocabulary
+    before = model.config._attn_implementation
+    alone = False
+    try:
+        if before == "sdpa" and model._can_set_attn_implementation():
+            model.set_attn_implementation(_ALONE)
+            if not (alone := _isolated(model, alone=True)):
+                model.set_attn_implementation(before)
+        if not alone and not _isolated(model, alone=False):
+            raise ValueError(
+                f"models of type {model.config.model_type} let packed examples see each other; "
+                "choose one that takes a 4-D attention mask and position ids, such as GPT-2, GPT-J or Llama"
+            )
+        yield alone
+    finally:
+        if alone:
+            model.set_attn_implementation(before)
+
+
+@torch.no_grad()
+def _isolated(model: PreTrainedModel, alone: bool) -> bool:
+    """Show a model two examples in a row, twice, with another first one: is the second answered alike?"""
+    tokens = np.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 4, 5, 6]], np.int32)
     positions = np.array([[0, 1, 2, 0, 1, 2]] * 2, np.int32)
     documents = np.array([[0, 0, 0, 1, 1, 1]] * 2, np.int16)
     nothing = np.zeros_like(tokens, np.bool_)
+    tokens %= model.get_input_embeddings().num_embeddings
     packed = Packed(tokens, positions, documents, nothing, np.array([6, 6]), Account(4, 0, 2, 6, 12, 0))
-    batch = collate(packed, np.arange(2), device, model.dtype)
+    batch = collate(packed, np.arange(2), model.device, model.dtype, alone)
     was_training = model.training
     model.eval()
     try:
-        logits = model(
-            input_ids=batch.tokens,
-            attention_mask=batch.mask,
-            position_ids=batch.positions,
-            use_cache=False,
-        ).logits
-        apart = torch.allclose(logits[0, 3:], logits[1, 3:], atol=1e-3, rtol=1e-3)
+        logits = model(**batch.inputs).logits
     except (TypeError, ValueError, RuntimeError, IndexError):
-        apart = False
+        return False
     finally:
         model.train(was_training)
-    if not apart:
-        raise ValueError(
-            f"models of type {model.config.model_type} let packed examples see each other; "
-            "choose one that takes a 4-D attention mask and position ids, such as GPT-2, GPT-J or Llama"
-        )
+    return torch.allclose(logits[0, 3:], logits[1, 3:], atol=1e-3, rtol=1e-3)

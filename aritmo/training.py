@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from aritmo import checkpoints
 from aritmo.files import write_whole
 from aritmo.numbers.randomness import seed_of
-from aritmo.packing import LossHead, LossOn, Packed, check_isolation, collate
+from aritmo.packing import LossHead, LossOn, Packed, collate, isolate
 from aritmo.progress import Progress, rate
 from aritmo.records import read_jsonl, write_samples
 
@@ -46,22 +46,22 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "tiny"
-    steps: int = Field(300, ge=1)
-    minutes: float | None = Field(None, gt=0)
-    context: int = Field(512, ge=2)
-    batch_size: int = Field(8, ge=1)
-    gradient_accumulation: int = Field(1, ge=1)
+    steps: int = Field(default=300, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    context: int = Field(default=512, ge=2)
+    batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
     loss_on: LossOn = "completion"
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup: int = Field(20, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    clip: float = Field(1.0, gt=0)
+    warmup: int = Field(default=20, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
     precision: Literal["no", "bf16", "fp16"] = "no"
     seed: int = 0
-    save_every: int = Field(100, ge=1)
-    evaluate_every: int = Field(100, ge=1)
-    keep: int = Field(2, ge=1)
+    save_every: int = Field(default=100, ge=1)
+    evaluate_every: int = Field(default=100, ge=1)
+    keep: int = Field(default=2, ge=1)
 
 
 _MAY_CHANGE = {"model", "steps", "minutes", "save_every", "evaluate_every", "keep"}
@@ -112,7 +112,6 @@ def train(
     folder = checkpoints.latest(run)
     if folder and not resume:
         raise ValueError(f"run {run} holds checkpoints already: resume it or choose another folder")
-    check_isolation(model)
     trainer = _Trainer(model, tokenizer, train_rows, validation_rows, config, run, evaluate)
     if folder:
         trainer.restore(folder)
@@ -195,12 +194,16 @@ class _Trainer:
 
     def fit(self) -> TrainingResult:
         """Train to the end, the end of the time budget or a signal."""
-        self._forget_metrics()
         stream = None if self.accelerator.is_main_process else io.StringIO()
         self.began = time.monotonic() - self.seconds
         reason: Reason = "done"
         try:
-            with _signals() as signals, Progress("training", self.config.steps, "steps", stream) as progress:
+            with (
+                isolate(self.bare) as self.alone,
+                _signals() as signals,
+                Progress("training", self.config.steps, "steps", stream) as progress,
+            ):
+                self._forget_metrics()
                 progress.start_at(self.step)
                 while self.step < self.config.steps:
                     stopped = self._update(bool(signals), progress)
@@ -258,14 +261,9 @@ class _Trainer:
 
     def _summed_loss(self, packed: Packed, rows: NDArray[np.int64]) -> Tensor:
         """Return the loss of some rows in nats, added up over their tokens that bear loss."""
-        batch = collate(packed, rows, self.accelerator.device, self.bare.dtype)
+        batch = collate(packed, rows, self.accelerator.device, self.bare.dtype, self.alone)
         with self.head.only_at(batch.places):
-            logits = self.model(
-                input_ids=batch.tokens,
-                attention_mask=batch.mask,
-                position_ids=batch.positions,
-                use_cache=False,
-            ).logits
+            logits = self.model(**batch.inputs).logits
         return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
 
     def _fraction(self) -> float:

@@ -1,26 +1,21 @@
 """Train and measure a GPT-2 that adds: operands of at most 30 digits in training, 1,000 in the test.
 
-The architecture is transformers' GPT2LMHeadModel, nothing added; only its `position_ids` are chosen:
-the text `<begin>A+B=` with the answer lowest digit first and an end token gets id 0 for begin, s for
-`+` and `=`, s+j for the j-th digit from the right of A, of B and of the answer, and one past the
-answer's top digit for the end token (position coupling, Cho et al. 2024, arXiv 2405.20671).
-s is random in training and 1 in the test.
+The architecture is transformers' GPT2LMHeadModel; only its `position_ids` are chosen. In `<begin>A+B=`, the
+answer lowest digit first and an end token, begin has id 0, `+` and `=` have s, the j-th digit from the right
+of A, B and the answer s+j, and the end token one past the answer's top digit (position coupling, Cho et al.
+2024, arXiv 2405.20671). s is random in training and 1 in the test.
 
-What is new is how training meets long contexts without long numbers: a row packs dozens of sums, each
-on ids of its own, in shuffled order and with no mask between them. The later sums of a row must find
-their few digits by id alone among thousands of tokens over all the ids, which is all that a 1,000-digit
-sum asks of attention. The first sum of each row stands alone, so one row shape trains every context.
+New is how training meets long contexts without long numbers: a row packs dozens of sums, each on ids of its
+own, in shuffled order, unmasked. Later sums must find their few digits by id alone among thousands of tokens
+over all the ids, as in a 1,000-digit sum; the first stands alone, so one row shape trains every context.
 
-Train:    python adder.py --out RUNS --seeds 0,1,2,3,4 --together --minutes 6
+Train:    python adder.py --out RUNS --seeds 0,1,2,3,4 --minutes 4     (or a process a seed, at once)
 Measure:  python adder.py --eval-only RUNS/seed-0 RUNS/seed-1 --lengths 30,1000 --count 200
 
---minutes counts one seed's training, compilation included; --steps, where given, takes its place.
---together trains all seeds at once, a process each. --start continues from the weights of a saved model.
---digits is the longest operand in training; --ids the position ids (n digits need n + 3); --row and --rows
-the tokens in a row and rows in a step. For the first --folded of the training, rows are --fold times shorter
-and as many times more, since attention learns to find its digits sooner among few tokens.
---probes is the number of short tests at the greatest length on the way; --save is fp32 or bf16;
---sharpen lists further factors on the attention logits to measure besides 1.
+--minutes counts one seed's training after its first step; --steps, if given, takes its place; --start goes on
+from a saved model. n digits need n + 3 --ids. For the first --folded of the training, rows are --fold times
+shorter and more: among few tokens attention sooner learns to find its digits. --probes counts short tests at
+the greatest length on the way; --sharpen lists more factors on the attention logits to measure besides 1.
 """
 
 import argparse
@@ -29,17 +24,19 @@ import math
 import random
 import signal
 import statistics
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import scaled_dot_product_attention as sdpa
 from transformers import GPT2Config, GPT2LMHeadModel
 
 PLUS, EQUALS, BEGIN, END = 10, 11, 12, 13
@@ -47,9 +44,7 @@ SYMBOLS = [*"0123456789+=", "<begin>", "<end>"]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 Problem = tuple[int, int]
-
-stopping = False
-"""Set by SIGTERM; training then ends after the step in hand and saves."""
+stopping = threading.Event()  # set by SIGTERM: training ends after the step in hand, and saves
 
 
 def seed_of(*words: str | int) -> int:
@@ -57,16 +52,12 @@ def seed_of(*words: str | int) -> int:
     return int.from_bytes(sha256(":".join(map(str, words)).encode()).digest()[:8], "big") >> 1
 
 
-# ---------------------------------------------------------------- training rows, drawn on the device
-
-
 def draw_operands(rows: int, slots: int, longest: int, rng: torch.Generator) -> tuple[Tensor, ...]:
     """Return digits (rows, slots, longest), lowest first, and lengths (rows, slots, 1), of two operands.
 
-    Lengths are independent and uniform from a floor to `longest`; the floor is 1 in half the rows, and
-    one sum in ten has an operand of at most 3 digits. Uniform digits seldom carry far, so 55 % of the
-    sums are drawn so that carries chain: nines' complements, zeros and nines, runs of nines, sparse digits.
-    Digits past the length are 0.
+    Lengths are independent and uniform from a floor to `longest`; the floor is 1 in half the rows, and one
+    sum in ten has an operand of at most 3 digits. Uniform digits seldom carry far, so 55 % of the sums are
+    nines' complements, zeros and nines, runs of nines, or sparse digits. Digits past the length are 0.
     """
 
     def uniform(*shape: int) -> Tensor:
@@ -79,8 +70,7 @@ def draw_operands(rows: int, slots: int, longest: int, rng: torch.Generator) -> 
 
     def end_at(number: Tensor, length: Tensor) -> Tensor:
         leading_zero = (place == length - 1) & (length > 1) & (number == 0)
-        number = torch.where(leading_zero, 1 + digits() % 9, number)
-        return number * (place < length)
+        return torch.where(leading_zero, 1 + digits() % 9, number) * (place < length)
 
     floor = torch.where(uniform(rows, 1, 1) < 0.5, 1, 1 + (uniform(rows, 1, 1) * longest).long())
     spread = longest + 1 - floor
@@ -88,19 +78,16 @@ def draw_operands(rows: int, slots: int, longest: int, rng: torch.Generator) -> 
     short = 1 + (uniform(rows, slots, 1) * min(3, longest)).long()
     length_b = torch.where(uniform(rows, slots, 1) < 0.1, short, length_b)
     a, b, kind, each = digits(), digits(), uniform(rows, slots, 1), uniform(rows, slots, longest)
-    chain, extreme = (kind >= 0.45) & (kind < 0.65), (kind >= 0.65) & (kind < 0.8)
-    nines, sparse = (kind >= 0.8) & (kind < 0.9), kind >= 0.9
-    a = torch.where(extreme & (each < 0.9), 9 * (a % 2), a)
-    b = torch.where(extreme & (each < 0.9), 9 * (b % 2), b)
-    a = torch.where(nines & (each < 0.97), 9, a)
-    a = torch.where(sparse & (each < 0.8), 0, a)
+    edges = (0.45, 0.65, 0.8, 0.9, 1.0)
+    chain, extreme, nines, sparse = ((kind >= x) & (kind < y) for x, y in pairwise(edges))
+    a, b = (torch.where(extreme & (each < 0.9), 9 * (x % 2), x) for x in (a, b))
+    a = torch.where(nines & (each < 0.97), 9, torch.where(sparse & (each < 0.8), 0, a))
     b = torch.where(sparse & (uniform(rows, slots, longest) < 0.8), 0, b)
     a = end_at(a, length_a)
-    b = torch.where(chain & (each < 0.95) & (place < length_a), 9 - a, b)
-    b = end_at(b, length_b)
+    b = end_at(torch.where(chain & (each < 0.95) & (place < length_a), 9 - a, b), length_b)
     swap = uniform(rows, slots, 1) < 0.5
-    pairs = ((a, b), (length_a, length_b))
-    return tuple(torch.where(swap == flip, x, y) for x, y in pairs for flip in (False, True))
+    pairs = ((a, b), (b, a), (length_a, length_b), (length_b, length_a))
+    return tuple(torch.where(swap, x, y) for x, y in pairs)
 
 
 def add_digits(a: Tensor, b: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,19 +109,17 @@ def draw_rows(rows: int, width: int, ids: int, longest: int, rng: torch.Generato
     A row takes sums until its tokens or its ids are spent. In one row in seven most sums lose `+`, `=`,
     end and loss: what is left is bare digits to be ignored, as most of a long sum is at any one place.
     """
-    slots = math.ceil(1.15 * ids / (longest * 2 / 3 + 3)) + 1
+    slots = 1 + math.ceil(1.15 * min(ids / (longest * 2 / 3 + 3), width / (longest * 5 / 3 + 3)))
     a, b, length_a, length_b = draw_operands(rows, slots, longest, rng)
     c, length_c = add_digits(a, b, torch.maximum(length_a, length_b))
     chance = torch.rand((2, rows, slots, 1), generator=rng, device=DEVICE)
     sounds = (chance[0, :, :1] > 1 / 7) | (chance[1] > 0.85)
 
-    place = torch.arange(longest, device=DEVICE).expand(rows, slots, longest)
-    place_c = torch.arange(longest + 1, device=DEVICE).expand(rows, slots, longest + 1)
-    one = torch.ones_like(length_a)
+    place = torch.arange(longest + 1, device=DEVICE).expand_as(c)
+    down, one = place[..., :-1].flip(-1), torch.ones_like(length_a)
     symbols = torch.cat((a.flip(-1), PLUS * one, b.flip(-1), EQUALS * one, c, END * one), -1)
-    down = place.flip(-1)
-    written = torch.cat((down < length_a, sounds, down < length_b, sounds, place_c < length_c, sounds), -1)
-    offset = torch.cat((down + 1, 0 * one, down + 1, 0 * one, place_c + 1, length_c + 1), -1)
+    written = torch.cat((down < length_a, sounds, down < length_b, sounds, place < length_c, sounds), -1)
+    offset = torch.cat((down + 1, 0 * one, down + 1, 0 * one, place + 1, length_c + 1), -1)
     asked = torch.arange(symbols.shape[-1], device=DEVICE) >= 2 * longest + 2
 
     size, span = written.sum(-1), length_c.squeeze(-1) + 2
@@ -148,7 +133,7 @@ def draw_rows(rows: int, width: int, ids: int, longest: int, rng: torch.Generato
         return row.scatter_(1, at, values.flatten(1))[:, :width]
 
     tokens, position = write(END, symbols), write(0, first.unsqueeze(-1) + offset)
-    tokens[:, 0], position[:, 0] = BEGIN, 0
+    tokens[:, 0] = BEGIN
     labels = write(-100, torch.where(asked & sounds, symbols, -100))
     return tokens, position, functional.pad(labels[:, 1:], (0, 1), value=-100)
 
@@ -163,14 +148,10 @@ def lay_out(span: Tensor, ids: int, rng: torch.Generator) -> Tensor:
     return torch.empty_like(first).scatter_(1, order, first)
 
 
-# ---------------------------------------------------------------- the model
-
-
 def create(args: argparse.Namespace, seed: int) -> GPT2LMHeadModel:
     """Return a fresh GPT-2 whose position embeddings start wider than its 0.02 for all else.
 
-    Adam's first steps are as large as 0.02 and would scramble them; at 0.02 the loss stays on its first
-    plateau more than twice as long.
+    At 0.02 the loss stays on its first plateau more than twice as long; far above it, digits drown.
     """
     torch.manual_seed(seed_of("adder", "weights", seed))
     shape = {"n_positions": args.ids, "n_embd": args.width, "n_layer": args.layers, "n_head": args.heads}
@@ -185,7 +166,7 @@ def forward(model: GPT2LMHeadModel, tokens: Tensor, position: Tensor, attend: At
     """Return logits (batch, length, symbols): GPT-2's own modules, with attention left to `attend`.
 
     `attend` gets the layer's number and query, key and value (batch, heads, length, size). It stands in
-    for the model's own because transformers reads jumping position ids as borders and masks across them.
+    for the model's own because transformers, without a cache or mask, reads jumping ids as borders of texts.
     """
     gpt = model.transformer
     x = gpt.wte(tokens) + gpt.wpe(position)
@@ -198,42 +179,31 @@ def forward(model: GPT2LMHeadModel, tokens: Tensor, position: Tensor, attend: At
     return logits
 
 
-def causal(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-
 def loss_of(model: GPT2LMHeadModel, *batch: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean loss over the asked tokens, and the share of them that would be written wrong."""
     tokens, position, labels = batch
-    logits = forward(model, tokens, position, causal).float()
+    logits = forward(model, tokens, position, lambda _, q, k, v: sdpa(q, k, v, is_causal=True)).float()
     wrong = ((logits.argmax(-1) != labels) & (labels >= 0)).sum() / (labels >= 0).sum()
     return functional.cross_entropy(logits.flatten(0, 1), labels.flatten()), wrong
 
 
-# ---------------------------------------------------------------- training
-
-
 def train(args: argparse.Namespace, seed: int, folder: Path) -> GPT2LMHeadModel:
     """Train one seed within `--minutes` or for `--steps`, write log.jsonl, and save what came out."""
-    model = create(args, seed)
-    if args.start:
-        model.load_state_dict(load(Path(args.start)).state_dict())
+    model = load(Path(args.start)) if args.start else create(args, seed)
     step_loss = torch.compile(loss_of, dynamic=False) if DEVICE.type == "cuda" else loss_of
     betas = (0.9, args.beta2)
     optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=args.decay, fused=True)
     rng = torch.Generator(DEVICE).manual_seed(seed_of("adder", "train", args.name, seed))
     probes = [(k + 1) / (args.probes + 1) for k in range(args.probes)]
-    step, began = 0, time.monotonic()
-    marked, at = began, 0
+    step = at = 0
+    began = marked = time.monotonic()
     with (folder / "log.jsonl").open("w") as log:
-        while not stopping:
-            seconds = time.monotonic() - began
-            done = step / args.steps if args.steps else seconds / (60 * args.minutes)
+        while not stopping.is_set():
+            done = step / args.steps if args.steps else (time.monotonic() - began) / (60 * args.minutes)
             if done >= 1:
                 break
             rate = args.lr * min(1.0, (step + 1) / args.warmup) * 0.5 * (1 + math.cos(math.pi * done))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            optimizer.param_groups[0]["lr"] = rate
             fold = args.fold if done < args.folded else 1
             batch = draw_rows(args.rows * fold, args.row // fold, args.ids, args.digits, rng)
             with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
@@ -245,53 +215,44 @@ def train(args: argparse.Namespace, seed: int, folder: Path) -> GPT2LMHeadModel:
             step += 1
             if step % args.log_every == 0 or step == 1:
                 line = {"seed": seed, "step": step, "loss": loss.item(), "wrong": wrong.item()}
-                line |= {"learning_rate": rate, "tokens": step * args.rows * args.row}
-                now = time.monotonic()
-                speed = (step - at) * args.rows * args.row / (now - marked)
-                line |= {"tokens_per_second": round(speed), "seconds": round(now - began, 2)}
+                tokens, now = args.rows * args.row, time.monotonic()
+                line |= {"learning_rate": rate, "tokens": step * tokens, "seconds": round(now - began, 2)}
+                report(log, line | {"tokens_per_second": round((step - at) * tokens / (now - marked))})
                 marked, at = now, step
-                report(log, line)
+                began = now if step == 1 else began
                 if not math.isfinite(line["loss"]):
                     raise ValueError(f"The loss is {line['loss']} at step {step}; lower --lr.")
             if probes and done >= probes[0]:
-                probes.pop(0)
-                for kind in ("one of N", "adversarial"):
-                    found = score(model, kind, args.lengths[-1], 32, 1.0, args.batch)
-                    report(log, {"seed": seed, "step": step, **found})
+                found = score(model, "one of N", args.lengths[-1], 32, 1.0, args.batch)
+                report(log, {"seed": seed, "step": step, "at": probes.pop(0), **found})
     save(model, folder, args)
     return model
 
 
 def report(log: Any, line: dict[str, Any]) -> None:
     """Write one JSON line to the log and to the terminal."""
-    text = json.dumps(line)
-    print(text, file=log, flush=True)
-    print(text, flush=True)
+    for out in (log, sys.stdout):
+        print(json.dumps(line), file=out, flush=True)
 
 
 def save(model: GPT2LMHeadModel, folder: Path, args: argparse.Namespace) -> None:
     """Round the weights to what is stored, and save them as safetensors with config.json and adder.json."""
-    kept = torch.bfloat16 if args.save == "bf16" else torch.float32
-    model.to(kept).save_pretrained(folder)
+    model.to(torch.bfloat16 if args.save == "bf16" else torch.float32).save_pretrained(folder)
     model.to(torch.float32)
-    given = {name: str(value) for name, value in vars(args).items()}
-    told = {"symbols": SYMBOLS, "arguments": given, "torch": torch.__version__}
-    (folder / "adder.json").write_text(json.dumps(told, indent=1))
+    told = {"symbols": SYMBOLS, "arguments": vars(args), "torch": torch.__version__}
+    (folder / "adder.json").write_text(json.dumps(told, indent=1, default=str))
 
 
 def load(folder: Path) -> GPT2LMHeadModel:
     return GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).to(DEVICE).eval()
 
 
-# ---------------------------------------------------------------- measuring
-
-
 def draw_problem(kind: str, n: int, rng: random.Random) -> Problem:
     """Return two operands of which at least one has n digits.
 
     "one of N": both lengths independent and uniform in 1..n, then one of the two set to n.
-    "equal": n and n. "lopsided": 1 and n. "adversarial": 99...9 + 1, a + (10^n - a), a + (10^n - 1 - a),
-    the last with one digit changed, nines in runs, zeros and nines. Which operand comes first is random.
+    "equal": n and n. "lopsided": 1 and n. "adversarial": 99...9 + 1, a + (10^n - 1 - a), that plus one,
+    that with one digit changed, runs of nines and zeros. Which operand comes first is random.
     """
 
     def number(digits: int) -> int:
@@ -303,22 +264,12 @@ def draw_problem(kind: str, n: int, rng: random.Random) -> Problem:
             text += rng.choice(("9", "9", "0")) * rng.randint(1, digits) + str(rng.randint(0, 9))
         return int(text[:digits])
 
-    a = number(n)
-    if kind == "one of N":
-        b = number(rng.randint(1, n))
-    elif kind == "equal":
-        b = number(n)
-    elif kind == "lopsided":
-        b = number(1)
-    else:
-        a, b = (
-            lambda: (10**n - 1, 1),
-            lambda: (a, 10**n - a),
-            lambda: (a, 10**n - 1 - a),
-            lambda: (a, max(0, 10**n - 1 - a + rng.choice((-1, 1)) * 10 ** rng.randrange(n))),
-            lambda: (runs(n), runs(rng.randint(1, n))),
-            lambda: (runs(n), number(rng.randint(1, n))),
-        )[rng.randrange(6)]()
+    a, b, change = number(n), number(rng.randint(1, n)), rng.choice((-1, 1)) * 10 ** rng.randrange(n)
+    complement = 10**n - 1 - a
+    hard = [(10**n - 1, 1), (a, complement), (a, complement + 1), (a, max(0, complement + change))]
+    hard += [(runs(n), runs(len(str(b)))), (runs(n), b)]
+    easy = {"one of N": (a, b), "equal": (a, number(n)), "lopsided": (a, number(1))}
+    a, b = easy[kind] if kind in easy else rng.choice(hard)
     return (a, b) if rng.random() < 0.5 else (b, a)
 
 
@@ -326,34 +277,30 @@ def draw_problem(kind: str, n: int, rng: random.Random) -> Problem:
 def answers(model: GPT2LMHeadModel, problems: list[Problem], sharpen: float) -> list[list[int]]:
     """Return the symbols written greedily after `A+B=` for each problem, end token and what follows included.
 
-    Prompts stand at the left of one preallocated cache and new tokens behind the longest prompt, so every
-    step is the same for the whole batch and nothing waits for the device. `sharpen` multiplies the
-    attention logits. Runs for two steps more than the longest operand has digits.
+    Prompts stand at the left of one cache and new tokens behind the longest prompt, so every step is the
+    same for the whole batch and nothing waits for the device. `sharpen` multiplies the attention logits.
     """
     texts = [(str(a), str(b)) for a, b in problems]
     sizes = [len(a) + len(b) + 3 for a, b in texts]
     steps, longest = max(max(map(len, pair)) for pair in texts) + 2, max(sizes)
-    if steps + 1 > model.config.n_positions:
-        raise ValueError(
-            f"{steps - 2} digits were given; the model has ids for {model.config.n_positions - 3}."
-        )
+    if steps + 1 > (ids := model.config.n_positions):
+        raise ValueError(f"{steps - 2} digits were given; the model has ids for {ids - 3}.")
     prompts, places = [], []
     for a, b in texts:
         pad = [0] * (longest - len(a) - len(b) - 3)
         prompts.append([BEGIN, *map(int, a), PLUS, *map(int, b), EQUALS, *pad])
         places.append([0, *range(len(a) + 1, 1, -1), 1, *range(len(b) + 1, 1, -1), 1, *pad])
-    heads, size = model.config.n_head, model.config.n_embd // model.config.n_head
-    shape = (2, model.config.n_layer, len(problems), heads, longest + steps, size)
+    size = model.config.n_embd // model.config.n_head
+    shape = (2, model.config.n_layer, len(problems), model.config.n_head, longest + steps, size)
     cache, end, scale = torch.zeros(shape, device=DEVICE), 0, sharpen / math.sqrt(size)
     slot, last = torch.arange(longest + steps, device=DEVICE), torch.tensor(sizes, device=DEVICE)[:, None]
-    hidden = (slot >= last) & (slot < longest)
-    mask = torch.zeros(hidden.shape, device=DEVICE).masked_fill(hidden, -math.inf)[:, None, None]
+    mask = torch.where((slot >= last) & (slot < longest), -math.inf, 0.0)[:, None, None]
 
     def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cache[0, layer, :, :, end : end + k.shape[2]] = k
         cache[1, layer, :, :, end : end + k.shape[2]] = v
         if end == 0:
-            return functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+            return sdpa(q, k, v, is_causal=True, scale=scale)
         seen = cache[:, layer, :, :, : end + 1]
         return ((q @ seen[0].mT) * scale + mask[..., : end + 1]).softmax(-1) @ seen[1]
 
@@ -369,9 +316,7 @@ def answers(model: GPT2LMHeadModel, problems: list[Problem], sharpen: float) -> 
     return rows
 
 
-def score(
-    model: GPT2LMHeadModel, kind: str, n: int, count: int, sharpen: float, batch: int
-) -> dict[str, Any]:
+def score(model: GPT2LMHeadModel, kind: str, n: int, count: int, by: float, batch: int) -> dict[str, Any]:
     """Return how many of `count` fresh problems come out right to the last digit, and where the rest fail.
 
     `first wrong` lists the place of the first wrong symbol of up to 20 failures, 0 the lowest digit.
@@ -382,23 +327,20 @@ def score(
     wrong = []
     for start in range(0, count, batch):
         some = problems[start : start + batch]
-        for (a, b), row in zip(some, answers(model, some, sharpen), strict=True):
+        for (a, b), row in zip(some, answers(model, some, by), strict=True):
             right = [*map(int, reversed(str(a + b))), END]
-            if row[: len(right)] != right:
-                wrong.append(next(i for i, symbol in enumerate(right) if i >= len(row) or row[i] != symbol))
-    found = {"set": kind, "digits": n, "sharpen": sharpen, "count": count - len(wrong), "of": count}
+            wrong += [place for place, symbol in enumerate(right) if row[place] != symbol][:1]
+    found = {"set": kind, "digits": n, "sharpen": by, "count": count - len(wrong), "of": count}
     return {**found, "first wrong": sorted(wrong)[:20], "seconds": round(time.monotonic() - began, 1)}
 
 
 def measure(model: GPT2LMHeadModel, args: argparse.Namespace, folder: Path, seed: int | str) -> None:
     """Measure every kind at every length, write result.jsonl; sharpened attention only where asked."""
-    model.eval()
+    runs = [(n, kind, 1.0) for n in args.lengths for kind in ("one of N", "equal", "lopsided", "adversarial")]
+    runs += [(n, "one of N", by) for n in args.lengths for by in args.sharpen]
     with (folder / "result.jsonl").open("w") as log:
-        for n in args.lengths:
-            for kind in ("one of N", "equal", "lopsided", "adversarial"):
-                for sharpen in [1.0, *(args.sharpen if kind == "one of N" else [])]:
-                    line = score(model, kind, n, args.count, sharpen, args.batch)
-                    report(log, {"seed": seed, **line})
+        for n, kind, by in runs:
+            report(log, {"seed": seed, **score(model, kind, n, args.count, by, args.batch)})
 
 
 def table(folders: list[Path]) -> None:
@@ -409,57 +351,32 @@ def table(folders: list[Path]) -> None:
             line = json.loads(text)
             key = (line["digits"], line["set"], line["sharpen"])
             shares.setdefault(key, []).append(100 * line["count"] / line["of"])
-    names = " ".join(f"{folder.name[-7:]:>7}" for folder in folders)
-    print(f"{'digits':>6}  {'problems':<12} {'sharpen':>7}  {names}  median")
+    names = " ".join(f"{name[-7:]:>7}" for name in [*(folder.name for folder in folders), "median"])
+    print(f"{'digits':>6}  {'problems':<12} {'sharpen':>7}  {names}")
     for (digits, kind, sharpen), row in shares.items():
-        cells = " ".join(f"{share:7.2f}" for share in row)
-        print(f"{digits:>6}  {kind:<12} {sharpen:>7}  {cells} {statistics.median(row):7.2f}", flush=True)
-
-
-# ---------------------------------------------------------------- the command
+        cells = " ".join(f"{share:7.2f}" for share in [*row, statistics.median(row)])
+        print(f"{digits:>6}  {kind:<12} {sharpen:>7}  {cells}", flush=True)
 
 
 DEFAULTS: dict[str, Any] = {
     "out": Path("adder-runs"), "start": "", "name": "packed", "seeds": [0], "minutes": 4.0, "steps": 0,
     "layers": 2, "heads": 4, "width": 384, "ids": 1024, "wpe-scale": 0.1, "digits": 30,
-    "row": 3072, "rows": 24, "fold": 8, "folded": 0.15, "lr": 1e-3, "warmup": 200, "beta2": 0.98,
+    "row": 3072, "rows": 24, "fold": 8, "folded": 0.25, "lr": 1e-3, "warmup": 200, "beta2": 0.98,
     "decay": 0.0, "clip": 1.0, "log-every": 100, "probes": 0, "save": "fp32",
     "lengths": [30, 50, 100, 200, 500, 1000], "count": 100, "batch": 128, "sharpen": [],
 }  # fmt: skip
 
 
-def numbers(text: str) -> list[float]:
-    return [int(part) if part.isdigit() else float(part) for part in text.split(",")]
-
-
 def parse() -> argparse.Namespace:
+    def numbers(text: str) -> list[float]:
+        return [int(part) if part.isdigit() else float(part) for part in text.split(",")]
+
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--eval-only", type=Path, nargs="+", default=[])
-    p.add_argument("--together", action="store_true")
     for name, default in DEFAULTS.items():
         kind = numbers if isinstance(default, list) else Path if isinstance(default, Path) else type(default)
         p.add_argument(f"--{name}", type=kind, default=default, help=f"{default}")
     return p.parse_args()
-
-
-def run_together(seeds: list[int]) -> None:
-    """Run one process for each seed, and pass a SIGTERM on to all of them."""
-    words = [word for word in sys.argv if word != "--together"]
-    children = [subprocess.Popen([sys.executable, *words, "--seeds", str(seed)]) for seed in seeds]
-
-    def forward_stop(*_: object) -> None:
-        for child in children:
-            child.terminate()
-
-    signal.signal(signal.SIGTERM, forward_stop)
-    codes = [child.wait() for child in children]
-    if any(codes):
-        raise SystemExit("A seed failed; its message is above.")
-
-
-def stop(*_: object) -> None:
-    global stopping
-    stopping = True
 
 
 def main() -> None:
@@ -468,14 +385,12 @@ def main() -> None:
     if args.eval_only:
         for folder in folders:
             measure(load(folder), args, folder, folder.name)
-    elif args.together and len(args.seeds) > 1:
-        run_together(args.seeds)
     else:
-        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         for seed, folder in zip(args.seeds, folders, strict=True):
             folder.mkdir(parents=True, exist_ok=True)
             model = train(args, seed, folder)
-            if stopping:
+            if stopping.is_set():
                 raise SystemExit(f"Stopped; the weights of seed {seed} are in {folder}.")
             measure(model, args, folder, seed)
     table(folders)

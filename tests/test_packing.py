@@ -10,11 +10,12 @@ from transformers import (
     GPTJConfig,
     LlamaConfig,
     MambaConfig,
+    MistralConfig,
     PretrainedConfig,
     PreTrainedModel,
 )
 
-from aritmo.packing import Batch, check_isolation, collate, encode_examples, first_fit, pack
+from aritmo.packing import collate, encode_examples, first_fit, isolate, pack
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
@@ -32,7 +33,19 @@ CONFIGS = {
         num_attention_heads=4,
         num_key_value_heads=2,
     ),
+    "mistral": MistralConfig(
+        vocab_size=VOCABULARY,
+        max_position_embeddings=48,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=4,
+    ),
 }
+ONE_WAY = {("gptj", True), ("mistral", False)}
+"""GPT-J has an attention of its own; a mask over rows does not know Mistral's window."""
 
 
 def make(config: PretrainedConfig) -> PreTrainedModel:
@@ -44,42 +57,56 @@ def make(config: PretrainedConfig) -> PreTrainedModel:
     return model
 
 
-def batch_of(context: int = 48) -> Batch:
-    packed = pack(TOKENIZER, EXAMPLES, context)
-    return collate(packed, np.arange(len(packed)), torch.device("cpu"), torch.float32)
+CASES = [(name, alone) for name in CONFIGS for alone in (False, True) if (name, alone) not in ONE_WAY]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_a_packed_example_sees_itself_alone(name: str) -> None:
-    model, batch = make(CONFIGS[name]), batch_of()
-    assert len(batch.tokens) == 2, "several examples in a row, and more than one row"
+@pytest.mark.parametrize(("name", "alone"), CASES)
+def test_a_packed_example_sees_itself_alone(name: str, alone: bool) -> None:
+    model, packed = make(CONFIGS[name]), pack(TOKENIZER, EXAMPLES, 48)
+    assert len(packed) == 2, "several examples in a row, and more than one row"
+    batch = collate(packed, np.arange(2), torch.device("cpu"), torch.float32, alone)
+    tokens, positions = batch.inputs["input_ids"], batch.inputs["position_ids"]
     with torch.no_grad():
-        packed = model(
-            input_ids=batch.tokens, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
-        ).logits
-        leaking = model(input_ids=batch.tokens, use_cache=False).logits
-        assert torch.isfinite(packed).all()
-        found = 0
-        for example in encode_examples(TOKENIZER, EXAMPLES):
-            alone = model(input_ids=torch.tensor([example.ids]), use_cache=False).logits[0]
-            row, start = next(
-                (row, start)
-                for row, tokens in enumerate(batch.tokens.tolist())
-                for start in range(len(tokens))
-                if tokens[start : start + len(example.ids)] == example.ids
-                and batch.positions[row, start] == 0
-            )
-            inside = slice(start, start + len(example.ids))
-            torch.testing.assert_close(packed[row, inside], alone, atol=1e-5, rtol=0)
-            if start:
-                assert (leaking[row, inside] - alone).abs().max() > 1e-2, "without the mask it leaks"
-                found += 1
-        assert found == 3
+        encoded = encode_examples(TOKENIZER, EXAMPLES)
+        expected = [model(torch.tensor([example.ids])).logits[0] for example in encoded]
+        leaking = model(input_ids=tokens, use_cache=False).logits
+        with isolate(model) as chosen:
+            assert chosen == (name != "gptj")
+            if not alone and chosen:
+                model.set_attn_implementation("sdpa")
+            logits = model(**batch.inputs).logits
+    assert torch.isfinite(logits).all()
+    found = 0
+    for example, wanted in zip(encoded, expected, strict=True):
+        row, start = next(
+            (row, start)
+            for row, line in enumerate(tokens.tolist())
+            for start in range(len(line))
+            if line[start : start + len(example.ids)] == example.ids and positions[row, start] == 0
+        )
+        inside = slice(start, start + len(example.ids))
+        torch.testing.assert_close(logits[row, inside], wanted, atol=1e-5, rtol=0)
+        if start:
+            assert (leaking[row, inside] - wanted).abs().max() > 1e-2, "without the mask it leaks"
+            found += 1
+    assert found == 3
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_isolation_holds(name: str) -> None:
-    check_isolation(make(CONFIGS[name]).train())
+def test_isolation_leaves_a_model_as_it_was(name: str) -> None:
+    model = make(CONFIGS[name]).train()
+    ids = torch.arange(6)[None]
+    before = model.config._attn_implementation
+    with torch.no_grad():
+        model.eval()
+        expected = model(ids).logits
+        model.train()
+        with isolate(model):
+            assert model.training
+            model.eval()
+            generated = model(ids, use_cache=True)
+            torch.testing.assert_close(generated.logits, expected)
+    assert model.config._attn_implementation == before
 
 
 def test_models_that_cannot_keep_examples_apart_are_refused() -> None:
@@ -87,18 +114,31 @@ def test_models_that_cannot_keep_examples_apart_are_refused() -> None:
         MambaConfig(vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, state_size=4),
         BloomConfig(vocab_size=VOCABULARY, hidden_size=16, n_layer=1, n_head=2),
     ):
-        with pytest.raises(
-            ValueError, match=f"models of type {config.model_type} let packed examples see each"
+        model = make(config)
+        with (
+            pytest.raises(ValueError, match=f"of type {config.model_type} let packed examples see each"),
+            isolate(model),
         ):
-            check_isolation(make(config))
+            pass
+
+
+def test_without_groups_the_probe_finds_the_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that drops what it is told about the examples is caught: here, attention that ignores it."""
+    import aritmo.packing as packing
+
+    model = make(CONFIGS["gpt2"])
+    monkeypatch.setattr(packing, "_groups", lambda *_: None)
+    with isolate(model) as alone:
+        assert not alone
+        assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("loss_on", ["completion", "text"])
 def test_places_and_targets(loss_on: str) -> None:
     packed = pack(TOKENIZER, EXAMPLES, 48, loss_on)  # type: ignore[arg-type]
-    batch = collate(packed, np.array([1, 0]), torch.device("cpu"), torch.float32)
+    batch = collate(packed, np.array([1, 0]), torch.device("cpu"), torch.float32, alone=False)
     expected = []
-    flat = batch.tokens.flatten().tolist()
+    flat = batch.inputs["input_ids"].flatten().tolist()
     for prompt, completion in EXAMPLES:
         asked = len(TOKENIZER(prompt)["input_ids"]) if loss_on == "completion" else 1
         expected += [*TOKENIZER(prompt + completion)["input_ids"][asked:], TOKENIZER.eos_token_id]

@@ -9,17 +9,14 @@ from random import Random
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aritmo.files import write_json
 from aritmo.judging import judge_samples, summarise
 from aritmo.numbers.search import list_order3
 from aritmo.originals import Originals
 from aritmo.records import read_jsonl, write_samples
-from aritmo.report import charts, page, squares, verdict_lines, write_report
-from aritmo.report.examples import first_wrong
-from aritmo.report.words import clean, figure
+from aritmo.report import page, squares, verdict_lines, write_report
+from aritmo.report.words import figure
 from aritmo.tasks import TASKS
 from aritmo.tasks.squares import Square
 
@@ -33,7 +30,7 @@ HOSTILE = [
 SETTINGS = {
     "command": "aritmo run --out run --seed 7",
     "seed": 7,
-    "model": {"name": "tiny", "parameters": 837_120, "layers": 4},
+    "model": {"name": "tiny\x1b[2J", "parameters": 837_120, "layers": 4},
     "device": "2 CPU cores",
     "versions": {"aritmo": "0.1.0", "python": "3.11.9", "torch": "2.13.0"},
     "sampling": {"temperature": 0.0, "max_new_tokens": 320},
@@ -221,7 +218,7 @@ def test_hostile_text_is_shown_and_cannot_act(html: str) -> None:
     assert "<script" not in html
     assert "&lt;script&gt;alert(&#39;x&#39;)" in html
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", html)
-    assert "␛[31mred" in html
+    assert "\ufffd[31mred" in html
     assert "{{ 7 * 7 }} {% raw %}" in html
     assert "7" * 25_000 not in html
 
@@ -291,48 +288,6 @@ def test_copies_stand_beside_their_training_example(parts: list[Path]) -> None:
             assert len(marked) == verdict["nearest"]["changed"] == card.changed > 0
 
 
-def test_margins_name_wrong_and_falsely_claimed_sums() -> None:
-    rows = [[17, 89, 71], [113, 59, 5], [47, 29, 103]]
-    text = "\n".join(
-        [*(" ".join(map(str, row)) for row in rows), "Rows: 177 177 179", "Columns: 177 177 177"]
-    )
-    drawn = squares.grid(rows, squares.claimed_sums(text, 3))
-    margins = [sum_ for _, sum_ in drawn.rows]
-    assert [(sum_.total, sum_.wrong, sum_.claim) for sum_ in margins] == [
-        (177, False, None),
-        (177, False, None),
-        (179, True, None),
-    ]
-    assert [(sum_.total, sum_.claim) for sum_ in drawn.columns] == [(177, None), (177, None), (179, "177")]
-    assert (drawn.falling.total, drawn.rising.total) == (17 + 59 + 103, 71 + 59 + 47)
-
-
-@given(st.lists(st.lists(st.integers(2, 40), min_size=3, max_size=3), min_size=3, max_size=3))
-def test_grid_marks_repeated_cells_and_sums(rows: list[list[int]]) -> None:
-    drawn = squares.grid(rows)
-    flat = [value for row in rows for value in row]
-    marks = [cell.marks.split() for cells, _ in drawn.rows for cell in cells]
-    assert [("repeated" in mark) for mark in marks] == [flat.count(value) > 1 for value in flat]
-    sums = [sum_ for _, sum_ in drawn.rows] + drawn.columns + [drawn.falling, drawn.rising]
-    right = {sum_.total for sum_ in sums if not sum_.wrong}
-    assert len(right) <= 1
-    assert all(sum_.total not in right for sum_ in sums if sum_.wrong)
-
-
-def test_first_wrong_line_is_found() -> None:
-    task = TASKS["addition"]
-    problem = task.read_prompt("8292+29039", "tutorial")
-    lines = task.completion(problem, "tutorial").split("\n")
-    verdict = {"task": "addition", "style": "tutorial", "prompt": "8292+29039\n\n", "text": "\n".join(lines)}
-    assert first_wrong(verdict) is None
-    for at in (0, 7, len(lines) - 1):
-        spoilt = [*lines[:at], "tens->7000", *lines[at + 1 :]]
-        assert first_wrong(verdict | {"text": "\n".join(spoilt)}) == (at, lines[at])
-    assert first_wrong(verdict | {"text": "\n".join(lines[:5])}) == (5, lines[5])
-    assert first_wrong(verdict | {"text": "\n".join([*lines, "more"])}) == (len(lines), "")
-    assert first_wrong(verdict | {"prompt": "no sum"}) is None
-
-
 def test_missing_pieces_are_said(tmp_path: Path) -> None:
     bare, broken = tmp_path / "addition-plain", tmp_path / "squares-listing"
     bare.mkdir()
@@ -379,51 +334,3 @@ def test_a_page_too_large_shows_fewer_squares(
     smaller = write_report(parts[0].parent, parts, tmp_path / "smaller.html").read_text("utf-8")
     assert len(smaller) < len(html)
     assert "more not shown" in smaller
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.0, "0"), (1.0, "100"), (0.0151, "1.5"), (29 / 36, "80.6"), (6.1e-6, "0.00061"), (2.3e-4, "0.023")],
-)
-def test_shares_are_written_in_per_cent(value: float, shown: str) -> None:
-    assert figure(value) == shown
-
-
-@given(st.text(alphabet=st.characters(), max_size=60))
-def test_cleaned_text_has_no_control_characters(text: str) -> None:
-    shown = clean(text)
-    assert len(shown) == len(text)
-    shown.encode()
-    assert all(character in "\n\t" or character.isprintable() or character.isspace() for character in shown)
-    assert clean(shown) == shown
-    assert len(clean(text + "x" * 99, 10).partition("…")[0]) == 10
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 10**6), st.floats(1e-6, 1e6)),
-        min_size=1,
-        max_size=400,
-        unique_by=lambda p: p[0],
-    )
-)
-def test_a_line_stays_inside_its_chart(points: list[tuple[int, float]]) -> None:
-    chart = charts.line_chart("loss", {"training": sorted(points), "held out": []})
-    assert chart is not None
-    assert [line.name for line in chart.series] == ["training"]
-    numbers = [float(word) for word in re.split("[ML ]", chart.series[0].path) if word]
-    assert all(chart.left - 0.1 <= x <= chart.right + 0.1 for x in numbers[::2])
-    assert all(0 <= y <= chart.bottom + 0.1 for y in numbers[1::2])
-    assert len(numbers) <= 2 * 400
-    assert all(0 <= y <= chart.bottom + 0.1 for y, _ in chart.ys)
-
-
-def test_heat_map_holds_each_pair_of_lengths_once() -> None:
-    drawn = charts.heat_map([[1, 1, 5, 5], [2, 3, 1, 4], [3, 2, 0, 0]])
-    assert drawn is not None
-    assert [(cell.count, cell.of, cell.share) for cell in drawn.cells] == [(5, 5, 1.0), (1, 4, 0.25)]
-    first, second = drawn.cells
-    assert second.x - first.x == pytest.approx(2 * drawn.side, abs=0.02)
-    assert second.y - first.y == pytest.approx(drawn.side, abs=0.02)
-    assert [digits for _, digits in drawn.marks] == [1, 2, 3]
-    assert charts.heat_map([]) is None

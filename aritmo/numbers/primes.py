@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Words = NDArray[np.uint64]
 
 _BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
 _PROVEN = ((3_215_031_751, 4), (3_474_749_660_383, 6), (341_550_071_728_321, 7), (1 << 64, 12))
@@ -113,25 +114,23 @@ def are_prime(cells: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.array([is_prime(n) for n in cells.ravel().tolist()], dtype=np.bool_).reshape(cells.shape)
     if top < _PER_CELL * cells.size:
         return sieve(top + 1)[np.maximum(cells, 0)]
-    flags = np.zeros(cells.size, dtype=np.bool_)
-    bounds = np.array([bound for bound, _ in _PROVEN[:-1]], dtype=np.uint64)
-    counts = np.array([count for _, count in _PROVEN], dtype=np.int64)
-    positive = np.maximum(cells, 0).ravel().astype(np.uint64)
-    _test_all(positive, np.array(_BASES[:12], dtype=np.uint64), bounds, counts, flags)
+    flat = cells.ravel()
+    flags = np.isin(flat, _BASES)
+    coprime = np.flatnonzero((flat > 1) & np.logical_and.reduce([flat % p != 0 for p in _BASES]))
+    numbers = flat[coprime]
+    bounds, counts = zip(*_PROVEN, strict=True)
+    rounds = np.array(counts)[np.searchsorted(bounds[:-1], numbers, side="right")]
+    flags[coprime] = _test_all(numbers.astype(np.uint64), rounds, np.array(_BASES, dtype=np.uint64))
     return flags.reshape(cells.shape)
 
 
 @compiled
-def _test_all(
-    numbers: NDArray[np.uint64],
-    bases: NDArray[np.uint64],
-    bounds: NDArray[np.uint64],
-    counts: NDArray[np.int64],
-    flags: NDArray[np.bool_],
-) -> None:
-    """Set the flag of every prime below 2**63. Miller-Rabin on Montgomery residues (Montgomery 1985)."""
-    zero, one, half = np.uint64(0), np.uint64(1), np.uint64(32)
-    low = np.uint64(0xFFFFFFFF)
+def _test_all(numbers: Words, rounds: NDArray[np.int64], bases: Words) -> NDArray[np.bool_]:
+    """Say which numbers, below 2**63 and coprime to the bases, pass their rounds of Miller-Rabin.
+
+    Residues are kept as Montgomery did in 1985: x stands for x * 2**64 modulo n, and no division is needed.
+    """
+    zero, one, half, low = np.uint64(0), np.uint64(1), np.uint64(32), np.uint64(0xFFFFFFFF)
 
     def high(a: np.uint64, b: np.uint64) -> np.uint64:
         """Return the upper 64 bits of a * b."""
@@ -144,15 +143,9 @@ def _test_all(
         upper, lower = high(a, b), high(a * b * inverse, n)
         return upper - lower if upper >= lower else upper - lower + n
 
+    flags = np.empty(numbers.size, dtype=np.bool_)
     for i in range(numbers.size):
         n = numbers[i]
-        divided = n <= one
-        for p in bases:
-            if not divided and n % p == zero:
-                divided = True
-                flags[i] = n == p
-        if divided:
-            continue
         inverse = n  # right modulo 8; each step doubles the bits that are right
         for _ in range(5):
             inverse *= np.uint64(2) - n * inverse
@@ -165,23 +158,22 @@ def _test_all(
         while odd & one == zero:
             odd >>= one
             twos += 1
-        passed = True
-        for p in bases[: counts[np.searchsorted(bounds, n, side="right")]]:
+        for p in bases[: rounds[i]]:
             power, factor, exponent = unit, times(p, square, n, inverse), odd
             while exponent:
                 if exponent & one:
                     power = times(power, factor, n, inverse)
                 factor = times(factor, factor, n, inverse)
                 exponent >>= one
-            passed = power in (unit, minus)
+            flags[i] = power in (unit, minus)
             for _ in range(twos - 1):
-                if passed:
+                if flags[i]:
                     break
                 power = times(power, power, n, inverse)
-                passed = power == minus
-            if not passed:
+                flags[i] = power == minus
+            if not flags[i]:
                 break
-        flags[i] = passed
+    return flags
 
 
 def next_prime(n: int) -> int:

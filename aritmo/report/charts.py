@@ -42,7 +42,8 @@ class LineChart:
 def line_chart(title: str, lines: dict[str, list[Point]], top: float | None = None) -> LineChart | None:
     """Return a chart of lines by name, each a list of (step, value); None where there is no point.
 
-    ``top`` fixes the axis to 0 .. top; else it runs from 0, or is logarithmic where values differ widely.
+    ``top`` fixes the axis to 0 .. top, in per cent. Else it runs from 0, or is logarithmic where values
+    differ widely.
     """
     lines = {name: thinned(points) for name, points in lines.items() if points}
     if not lines:
@@ -65,7 +66,7 @@ def line_chart(title: str, lines: dict[str, list[Point]], top: float | None = No
         spots = [(x(step), y(value)) for step, value in points]
         path = "M" + "L".join(f"{at:g} {up:g}" for at, up in spots)
         series.append(Series(name, path, spots if len(spots) <= 25 else [], points[-1][1]))
-    ys = [(y(value), f"{value:g}") for value in (_decades(low, high) if log else ticks(low, high, 4))]
+    ys = [(y(value), _mark(value, top)) for value in (_decades(low, high) if log else ticks(low, high, 4))]
     xs = [(x(step), f"{step:,.0f}") for step in ticks(first, last, 4) if step == int(step)]
     return LineChart(title, _WIDTH, _HEIGHT, _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM, log, xs, ys, series)
 
@@ -83,6 +84,10 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     power = 10.0 ** floor(log10(rough))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     return [round(i * step, 12) for i in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+def _mark(value: float, top: float | None) -> str:
+    return f"{value:g}" if top is None else f"{100 * value:g} %"
 
 
 def _decades(low: float, high: float) -> list[float]:

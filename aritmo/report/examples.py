@@ -38,7 +38,7 @@ class Samples:
     wrong: list[Sample] = field(default_factory=list)
 
 
-def samples(verdicts: Iterable[dict[str, Any]], split: str = "test", shown: int = 4) -> Samples:
+def samples(verdicts: Iterable[dict[str, Any]], split: str = "test", shown: int = 3) -> Samples:
     """Return the first right and the first wrong answers to problems of a split.
 
     Of the wrong ones, those come first whose kind of reason has not been shown yet.
@@ -66,7 +66,7 @@ def _sample(verdict: dict[str, Any]) -> Sample:
     prompt, text = str(verdict.get("prompt", "")), str(verdict.get("text", ""))[:_MOST_TEXT]
     problem = " ".join(prompt.replace("###", " ").split())
     reason = str((verdict.get("reasons") or [""])[0])
-    lines = [Line(line) for line in text.split("\n")]
+    lines = [Line(line) for line in text.removesuffix("\n").split("\n")]
     mark = None if verdict["valid"] else first_wrong(verdict)
     if mark is None:
         return Sample(problem, verdict["valid"], reason, 0, lines[:6], max(0, len(lines) - 6), text)

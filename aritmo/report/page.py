@@ -40,7 +40,7 @@ def write_report(run: Path, parts: Sequence[Path], out: Path) -> Path:
 
 
 def _environment() -> Environment:
-    """Return the templates' environment: everything shown is escaped, and its control characters pictured."""
+    """Return the templates' environment: what is shown is escaped, and no control character let through."""
     environment = Environment(
         loader=PackageLoader("aritmo", "templates"),
         autoescape=True,
@@ -91,10 +91,11 @@ def lede(parts: Sequence[Part]) -> str:
     models = list(dict.fromkeys(filter(None, map(_model, parts))))
     steps = [max((line["step"] for line in part.metrics), default=0) for part in parts]
     if trained:
-        by = f", by {_listed(models)}" if models else ""
-        said.append(f"In all {trained:,} training examples were read{by}, in {sum(steps):,} steps.")
-    elif models:
-        said.append(f"The model was {_listed(models)}.")
+        said.append(f"Their corpora hold {trained:,} training examples.")
+    if models:
+        said.append(
+            f"Model: {_listed(models)}{f', trained for {sum(steps):,} steps in all' if sum(steps) else ''}."
+        )
     asked = sum(group["samples"] for part in parts for name in _GROUPS if (group := part.group(name)))
     said.append(f"Then {asked:,} completions were written and judged exactly.")
     seconds = sum(map(_seconds, parts))

@@ -72,6 +72,12 @@ class Group:
     total: int = 0
     cells: int = 0
 
+    @property
+    def width(self) -> float:
+        """The width of the widest card in rem: the columns of a square and its margin, twice for a pair."""
+        widths = [(len(card.grid.rows) + 1.3) * (2 if card.twin else 1) for card in self.cards]
+        return round(3 * max(widths, default=1), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Gallery:

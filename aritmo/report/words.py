@@ -15,22 +15,19 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def clean(text: str, longest: int = _LONGEST) -> str:
-    """Return text whose control and invisible characters are pictured, cut to ``longest`` characters.
+    """Return text with a � for every control and invisible character, cut to ``longest`` characters.
 
     Terminal escapes, direction marks and halves of surrogate pairs cannot act from a page so shown.
     """
     rest = len(text) - longest
     shown = text[:longest]
     if not (shown.isascii() and shown.isprintable()):
-        shown = "".join(map(_visible, shown))
+        shown = "".join("\ufffd" if _is_hidden(character) else character for character in shown)
     return shown if rest <= 0 else f"{shown}… ({rest:,} more characters)"
 
 
-def _visible(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in _HIDDEN:
-        return character
-    code = ord(character)
-    return chr(0x2400 + code) if code < 32 else "\u2421" if code == 127 else "\ufffd"
+def _is_hidden(character: str) -> bool:
+    return character not in "\n\t" and unicodedata.category(character) in _HIDDEN
 
 
 def figure(value: float) -> str:

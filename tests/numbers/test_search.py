@@ -69,7 +69,7 @@ def test_a_list_is_canonical_sorted_and_valid() -> None:
 
 
 def test_more_squares_than_the_first_buffer_holds() -> None:
-    listed = list_order3(30_000)  # a block of 64 centres has up to 9,000 squares
+    listed = list_order3(30_000)  # a block of 64 centres has over 8,000 squares at most
     assert len(listed) == 149_393
     assert (np.diff(listed[:, 4]) >= 0).all()
     assert len(np.unique(listed, axis=0)) == len(listed)
