@@ -170,6 +170,4 @@ def _sync(path: Path) -> None:
 
 def _disk_full(error: Exception) -> bool:
     """Tell a full disk from other errors; safetensors reports it only in words."""
-    return (
-        getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "os error 28" in str(error).lower()
-    )
+    return getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "os error 28" in str(error).lower()

@@ -31,7 +31,9 @@ def load_config(
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
-            raise ValueError(f"{override!r} is no override: write a key, an equals sign and a value, like training.steps=300")
+            raise ValueError(
+                f"{override!r} is no override: write a key, an equals sign and a value, like training.steps=300"
+            )
         _put(values, name.strip(), _value(text, override))
     for name, value in (given or {}).items():
         if value is not None:
@@ -57,7 +59,9 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{file} is not readable as YAML ({str(error).splitlines()[0]}): mend that line") from None
+        raise ValueError(
+            f"{file} is not readable as YAML ({str(error).splitlines()[0]}): mend that line"
+        ) from None
     if not isinstance(values, dict):
         raise ValueError(f"{file} holds no keys and values: write lines like «training: {{steps: 300}}»")
     return values

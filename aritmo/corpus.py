@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -35,9 +36,7 @@ _ROW_GROUP = 16 * _CHUNK
 _POOL_FROM = 20_000
 """Examples from which starting worker processes pays."""
 
-META = pa.struct(
-    [(name, pa.string()) for name in ("task", "style", "family", "key")] + [("index", pa.int64())]
-)
+META = pa.struct([(name, pa.string()) for name in ("task", "style", "family", "key")] + [("index", pa.int64())])
 SCHEMA = pa.schema([("prompt", pa.string()), ("completion", pa.string()), ("meta", META)])
 
 
@@ -195,7 +194,12 @@ def _jobs(config: CorpusConfig, split: Split, matrices: Matrices | None) -> Iter
 
 
 def _fill(
-    file: _SplitFile, config: CorpusConfig, split: Split, matrices: Matrices | None, workers: Workers, bar: Progress
+    file: _SplitFile,
+    config: CorpusConfig,
+    split: Split,
+    matrices: Matrices | None,
+    workers: Workers,
+    bar: Progress,
 ) -> SplitCount:
     """Write one split until its quota is full or nothing new comes."""
     task, _ = find_task(config.task, config.style)
@@ -250,7 +254,9 @@ def build_corpus(config: CorpusConfig, out: Path, workers: int | None = None) ->
                     file = _SplitFile(folder, split, config.text, stack)
                     accounts[split] = asdict(_fill(file, config, split, matrices, pool, bar))
         if not accounts["train"]["count"]:
-            raise ValueError(f"no training example comes of this ({config.said()}): ask for larger numbers, or more matrices")
+            raise ValueError(
+                f"no training example comes of this ({config.said()}): ask for larger numbers, or more matrices"
+            )
         manifest = {"format": 1, "aritmo": __version__, "pyarrow": pa.__version__, **config.said()}
         manifest["splits"] = accounts
         if matrices:
@@ -269,7 +275,9 @@ class Corpus:
         self.folder = folder
         path = folder / "manifest.json"
         if not path.is_file():
-            raise ValueError(f"{folder} is no corpus: it has no manifest.json; build one with «aritmo corpus build»")
+            raise ValueError(
+                f"{folder} is no corpus: it has no manifest.json; build one with «aritmo corpus build»"
+            )
         try:
             self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             self.task, self.style = find_task(self.manifest["task"], self.manifest["style"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,7 +58,15 @@ def open_for(config: PartConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
     return open_model(training.model, tokenizer=tokenizer, context=training.context, seed=training.seed)
 
 
-def task_tokenizer(numbers: Numbers) -> PreTrainedTokenizerBase:
+def split_named(name: str) -> Split:
+    """Return the split of that name. Raises ValueError where there is none."""
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise ValueError(f"split: got {name!r}, allowed {', '.join(SPLITS)}")
+
+
+def task_tokenizer(numbers: str) -> PreTrainedTokenizerBase:
     """Return the digit-level tokenizer that models made on the spot share, whatever their task."""
     return digit_tokenizer([word for task in TASKS.values() for word in task.words], numbers)
 
@@ -153,25 +161,26 @@ def sample_problems(
 
     Raises ValueError where neither corpus nor task says what to ask, and where ``out`` is taken.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, allowed {', '.join(SPLITS)}")
+    side = split_named(split)
     if out.exists():
         raise ValueError(f"{out} is there already: remove it or choose another file")
     if folder:
         corpus = Corpus(folder)
-        name, style, prompts = corpus.task.name, corpus.style, asked(corpus, split, wanted)
+        name, style, prompts = corpus.task.name, corpus.style, asked(corpus, side, wanted)
     elif task:
         found, style = find_task(task, style)
-        name, prompts = found.name, fresh_prompts(found.name, style, split, wanted, sampling.seed, options)
+        name, prompts = found.name, fresh_prompts(found.name, style, side, wanted, sampling.seed, options)
     else:
         raise ValueError("nothing says what to ask: give --task, or --corpus with its problems")
     if not prompts:
         raise ValueError(f"{name} has no {split} problem in these limits: ask for larger numbers")
     model, tokenizer = open_model(newest_model(model_name), context=2)
-    return write_samples(out, _written(model, tokenizer, _records(name, style, split, prompts), sampling))
+    return write_samples(out, _written(model, tokenizer, _records(name, style, side, prompts), sampling))
 
 
-def fresh_prompts(task_name: str, style: str | None, split: Split, wanted: int, seed: int, options: TaskOptions) -> list[str]:
+def fresh_prompts(
+    task_name: str, style: str | None, split: Split, wanted: int, seed: int, options: TaskOptions
+) -> list[str]:
     """Return prompts of fresh problems whose families belong to a split, with no corpus at hand."""
     task, style = find_task(task_name, style)
     problems = task.problems(split, seed, 0, wanted, options)
@@ -179,7 +188,7 @@ def fresh_prompts(task_name: str, style: str | None, split: Split, wanted: int, 
 
 
 def groups_of(task: str) -> tuple[Split, ...]:
-    """Return which problems a trained model is asked: held-out ones, and where prompts name a family, known ones."""
+    """Return which problems a trained model is asked: held-out ones, and where prompts name a family, known."""
     return ("test",) if task == Squares.name else ("test", "train")
 
 
@@ -188,7 +197,9 @@ def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path, 
     model, tokenizer = open_model(str(checkpoint), context=config.training.context)
     records: list[Record] = []
     for split in groups_of(corpus.task.name):
-        records += _records(corpus.task.name, corpus.style, split, asked(corpus, split, config.samples), len(records))
+        records += _records(
+            corpus.task.name, corpus.style, split, asked(corpus, split, config.samples), len(records)
+        )
     out.unlink(missing_ok=True)
     return write_samples(out, _written(model, tokenizer, records, config.sampling, progress))
 
@@ -277,17 +288,22 @@ def _device() -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: LossOn) -> Iterator[Record]:
+def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: str) -> Iterator[Record]:
     """Yield a corpus' examples with their token pieces, each with whether training would learn it."""
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, allowed {', '.join(SPLITS)}")
-    tokenizer = task_tokenizer(tokens) if tokens in ("digits", "pairs") else open_tokenizer(tokens)
-    for example in Corpus(folder).examples(split, wanted):
+    if loss_on not in get_args(LossOn):
+        raise ValueError(f"loss_on: got {loss_on!r}, allowed {', '.join(get_args(LossOn))}")
+    tokenizer = task_tokenizer(tokens) if tokens in get_args(Numbers) else open_tokenizer(tokens)
+    for example in Corpus(folder).examples(split_named(split), wanted):
         prompt, completion = (token_borders(tokenizer, text) for text in (example.prompt, example.completion))
         learned = loss_on == "text"
         pieces = [(piece, learned and place > 0) for place, piece in enumerate(prompt)]
         pieces += [(piece, True) for piece in (*completion, str(tokenizer.eos_token))]
-        yield {"prompt": example.prompt, "completion": example.completion, "meta": example.meta, "tokens": pieces}
+        yield {
+            "prompt": example.prompt,
+            "completion": example.completion,
+            "meta": example.meta,
+            "tokens": pieces,
+        }
 
 
 def newest_model(name: str) -> str:

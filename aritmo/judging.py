@@ -47,9 +47,7 @@ def _check(sample: Record, number: int) -> None:
                 "give the file that aritmo sample wrote"
             )
     if sample["split"] not in SPLITS:
-        raise ValueError(
-            f"sample {number}: split must be train, validation or test, not {sample['split']!r:.60}"
-        )
+        raise ValueError(f"sample {number}: split must be train, validation or test, not {sample['split']!r:.60}")
 
 
 def _judge(sample: Record) -> Verdict:
@@ -93,9 +91,7 @@ def summarise(verdicts: Iterable[Record], below: int = 10_000) -> Record:
     return {
         "task": task,
         "style": style,
-        "groups": {
-            split: groups[split].summary(task == "squares", below) for split in SPLITS if split in groups
-        },
+        "groups": {split: groups[split].summary(task == "squares", below) for split in SPLITS if split in groups},
     }
 
 

@@ -43,5 +43,7 @@ def read_squares(path: Path, keep_wrong: bool) -> Matrices:
             matrices.by_split[split_of(task.name, task.family(square))].append(square)
     if not matrices.kept:
         first = f", the first because of {matrices.left_out[0]}" if matrices.left_out else ""
-        raise ValueError(f"{path}: no matrix is left to train on{first}; mend them, or keep them with --keep-wrong")
+        raise ValueError(
+            f"{path}: no matrix is left to train on{first}; mend them, or keep them with --keep-wrong"
+        )
     return matrices

@@ -57,9 +57,7 @@ def open_model(
     """
     if name == "tiny":
         if tokenizer is None:
-            raise ValueError(
-                "model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)"
-            )
+            raise ValueError("model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)")
         model = _tiny(tokenizer, context, seed)
     else:
         source = _source(name)
@@ -158,9 +156,7 @@ def _source(name: str) -> str:
         return name
     close = difflib.get_close_matches(name, ["tiny", *KNOWN], n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(close)}?" if close else f"known are tiny, {', '.join(KNOWN)}"
-    raise ValueError(
-        f"there is no model {name!r} and no folder of that name; {meant} (Hub names read owner/name)"
-    )
+    raise ValueError(f"there is no model {name!r} and no folder of that name; {meant} (Hub names read owner/name)")
 
 
 def _check_folder(folder: Path) -> None:
@@ -174,9 +170,7 @@ def _check_folder(folder: Path) -> None:
             f"folder {folder} holds only pickled weights ({pickled[0]}), which can run code when opened; "
             "save the model again as safetensors"
         )
-    raise ValueError(
-        f"folder {folder} holds no *.safetensors weights; save the model there with save_pretrained"
-    )
+    raise ValueError(f"folder {folder} holds no *.safetensors weights; save the model there with save_pretrained")
 
 
 def _config(name: str, source: str) -> PretrainedConfig:
@@ -222,8 +216,7 @@ def _weights(name: str, source: str, config: PretrainedConfig, dtype: torch.dtyp
     except (OSError, RuntimeError, ValueError) as error:
         if Path(source).is_dir():
             raise ValueError(
-                f"the weights of model {name} do not fit its config.json ({_first_line(error)}); "
-                "fetch both again"
+                f"the weights of model {name} do not fit its config.json ({_first_line(error)}); fetch both again"
             ) from error
         raise _unreachable(name) from error
     _check_complete(name, loading)

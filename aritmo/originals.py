@@ -136,6 +136,4 @@ class _Order:
         square = self._cells[squares[best]].reshape(cells.shape)
         images = symmetries(square)
         image = images[(images != cells).sum(axis=(1, 2)).argmin()]
-        return Nearest(
-            int(self._indices[squares[best]]), image, int(changed[best]), bool((image != square).any())
-        )
+        return Nearest(int(self._indices[squares[best]]), image, int(changed[best]), bool((image != square).any()))

@@ -302,9 +302,7 @@ class LossHead:
         self._places: torch.Tensor | None = None
         self._handle = model.get_output_embeddings().register_forward_pre_hook(self._pick)
 
-    def _pick(
-        self, module: torch.nn.Module, given: tuple[torch.Tensor, ...]
-    ) -> tuple[torch.Tensor, ...] | None:
+    def _pick(self, module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
         if self._places is None:
             return None
         return (given[0].flatten(0, -2)[self._places], *given[1:])

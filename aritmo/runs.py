@@ -52,9 +52,7 @@ SUITE: dict[str, dict[str, Any]] = {
 """The report's experiments in small, in the order in which a run does them."""
 
 
-def plan_run(
-    file: Path | None, overrides: Sequence[str], given: dict[str, Any]
-) -> dict[str, PartConfig]:
+def plan_run(file: Path | None, overrides: Sequence[str], given: dict[str, Any]) -> dict[str, PartConfig]:
     """Return the parts of a run by name: the whole suite, or one part where a task or a YAML file says which.
 
     Settings come from the suite's part of that task and style, then the file, then overrides, then what is
@@ -62,7 +60,7 @@ def plan_run(
     """
     said = {name: value for name, value in given.items() if value is not None}
     values = read_yaml(file) if file else {}
-    corpus = values.get("corpus") if isinstance(values.get("corpus"), dict) else {}
+    corpus = values["corpus"] if isinstance(values.get("corpus"), dict) else {}
     task = said.get("corpus.task", corpus.get("task"))
     if task is None and (file or "corpus.source" in said):
         task = "squares"
@@ -71,7 +69,10 @@ def plan_run(
     style = said.get("corpus.style", corpus.get("style"))
     near = next((name for name in SUITE if name.startswith(f"{task}-{style or ''}")), None)
     config = load_config(
-        PartConfig, [SUITE[near] if near else {}, {"corpus": {"task": task, "style": style}}, values], overrides, said
+        PartConfig,
+        [SUITE[near] if near else {}, {"corpus": {"task": task, "style": style}}, values],
+        overrides,
+        said,
     )
     return {f"{config.corpus.task}-{config.corpus.style}": config}
 
@@ -104,7 +105,10 @@ def do_run(
     Returns None where training was stopped: what is done is kept, and ``resume`` goes on from there.
     """
     ends = time.monotonic() + 60 * minutes if minutes else None
-    weights = {name: config.training.steps * config.training.batch_size * config.training.context for name, config in parts.items()}
+    weights = {
+        name: config.training.steps * config.training.batch_size * config.training.context
+        for name, config in parts.items()
+    }
     for name, config in parts.items():
         say(f"\n{name}")
         if ends is not None:

@@ -234,9 +234,7 @@ def _ignore(count: int) -> None:
 class _Writer:
     """A model with all that stays the same from batch to batch."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: SamplingConfig
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: SamplingConfig) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.context = _context(model)
         # Some models hold padded columns of logits for which no token exists.

@@ -17,7 +17,7 @@ PAD, END, UNKNOWN = "<pad>", "<end>", "<unknown>"
 _CHARACTERS = ["\n", *sorted(set(printable) - set("\t\n\r\x0b\x0c"))]
 
 
-def digit_tokenizer(words: Iterable[str], numbers: Numbers = "digits") -> PreTrainedTokenizerFast:
+def digit_tokenizer(words: Iterable[str], numbers: str = "digits") -> PreTrainedTokenizerFast:
     """Return a tokenizer that keeps ``words`` whole and cuts everything else into single characters.
 
     ``numbers="pairs"`` also joins digits two by two from the left, as GPT-2's vocabulary joins them,
@@ -62,9 +62,7 @@ def token_borders(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
 
     Where several tokens write one character, the first holds it and the others are empty.
     """
-    encoded = tokenizer(
-        text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True)
     ends = [end for _, end in encoded["offset_mapping"]]
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 

@@ -270,9 +270,7 @@ class _Trainer:
         """Return how much of the work is done, by steps or by the clock, whichever is further on."""
         by_steps = self.step / self.config.steps
         return (
-            min(1.0, max(by_steps, self.seconds / 60 / self.config.minutes))
-            if self.config.minutes
-            else by_steps
+            min(1.0, max(by_steps, self.seconds / 60 / self.config.minutes)) if self.config.minutes else by_steps
         )
 
     def _agree(self, here: bool) -> bool:

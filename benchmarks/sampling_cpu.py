@@ -90,9 +90,7 @@ def _generate(
     texts: list[str] = []
     for i in range(0, len(prompts), batch):
         inputs = tokenizer(prompts[i : i + batch], padding=True, return_tensors="pt")
-        written = model.generate(
-            **inputs, **how, max_new_tokens=NEW_TOKENS, pad_token_id=tokenizer.pad_token_id
-        )
+        written = model.generate(**inputs, **how, max_new_tokens=NEW_TOKENS, pad_token_id=tokenizer.pad_token_id)
         decoded = tokenizer.batch_decode(written[:, inputs.input_ids.shape[1] :])
         texts += [text.partition(tokenizer.eos_token)[0] for text in decoded]
     return _count(tokenizer, texts)

@@ -59,9 +59,7 @@ def main() -> None:
 
 def _ours(tokenizer: PreTrainedTokenizerBase, rows: Packed, batch: int, context: int) -> float:
     model, _ = open_model("tiny", tokenizer=tokenizer, context=context)
-    config = TrainingConfig(
-        steps=STEPS, context=context, batch_size=batch, save_every=10**6, evaluate_every=WARM
-    )
+    config = TrainingConfig(steps=STEPS, context=context, batch_size=batch, save_every=10**6, evaluate_every=WARM)
     clock: dict[int, float] = {}
 
     def note(_: object, step: int) -> dict[str, Any]:
@@ -109,9 +107,7 @@ def _trainer(tokenizer: PreTrainedTokenizerBase, rows: list[Row], batch: int, co
             lr_scheduler_type="cosine", logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True,
             use_cpu=True, remove_unused_columns=False, dataloader_num_workers=0,
         )  # fmt: skip
-        _silent(
-            Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[clock])
-        )
+        _silent(Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]))
     return sum(seen[WARM:STEPS]) / (clock.ended - clock.began)
 
 

@@ -77,9 +77,7 @@ def test_the_newest_stay_in_the_order_of_numbers(tmp_path: Path) -> None:
     assert latest(tmp_path / "nowhere") is None
 
 
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"]
-)
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "tokenizer.json"])
 @pytest.mark.parametrize("how", ["a byte", "cut", "gone"])
 def test_damage_is_found_named_and_passed_over(tmp_path: Path, name: str, how: str) -> None:
     good, bad = write(tmp_path, 1), write(tmp_path, 2)

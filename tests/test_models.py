@@ -12,9 +12,7 @@ from aritmo.tokens import digit_tokenizer
 TOKENIZER = digit_tokenizer(("STEP",))
 CONFIGS = {
     "gpt2": GPT2Config(vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=1, n_head=2),
-    "gptj": GPTJConfig(
-        vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=1, n_head=2, rotary_dim=8
-    ),
+    "gptj": GPTJConfig(vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=1, n_head=2, rotary_dim=8),
 }
 
 
@@ -54,9 +52,7 @@ def test_tiny_follows_from_its_seed_and_leaves_the_random_state_alone() -> None:
     torch.manual_seed(9)
     first, second, other = (open_model("tiny", tokenizer=TOKENIZER, context=48, seed=s)[0] for s in (1, 1, 2))
     assert torch.equal(torch.rand(3), expected)
-    for (name, a), b, c in zip(
-        first.named_parameters(), second.parameters(), other.parameters(), strict=True
-    ):
+    for (name, a), b, c in zip(first.named_parameters(), second.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert a.dim() == 1 or not torch.equal(a, c), name
     assert first.config.vocab_size == len(TOKENIZER)

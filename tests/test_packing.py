@@ -164,9 +164,7 @@ def test_first_fit(lengths: list[int], room: int) -> None:
     assert first_fit(lengths, room) == naive_first_fit(lengths, room)
 
 
-@given(
-    st.lists(st.tuples(st.text("0123456789+ \n", max_size=8), st.text("0123456789", max_size=8)), max_size=30)
-)
+@given(st.lists(st.tuples(st.text("0123456789+ \n", max_size=8), st.text("0123456789", max_size=8)), max_size=30))
 def test_every_example_is_packed_once_or_counted_as_dropped(examples: list[tuple[str, str]]) -> None:
     packed = pack(TOKENIZER, examples, 12)
     texts = []

@@ -36,9 +36,7 @@ def test_a_file_torn_anywhere_reads_and_grows(
     torn = whole[: data.draw(st.integers(0, len(whole)))]
     path.write_bytes(torn)
     # A record whose newline alone is lost is still whole.
-    complete = torn.count(b"\n") + (
-        torn + b"\n" in [whole[: i + 1] for i in range(len(whole)) if whole[i] == 10]
-    )
+    complete = torn.count(b"\n") + (torn + b"\n" in [whole[: i + 1] for i in range(len(whole)) if whole[i] == 10])
     assert list(read_jsonl(path)) == records[:complete]
     write_samples(path, [{"after": True}])
     assert list(read_jsonl(path)) == [*records[:complete], {"after": True}]

@@ -205,9 +205,7 @@ def test_page_is_whole_and_self_contained(html: str) -> None:
     read = _Page(html)
     assert read.open == []
     assert not read.tags & {"script", "img", "link", "iframe", "object", "form", "base"}
-    assert all(
-        value.startswith("#") for name, value in read.attributes if name in ("href", "src", "xlink:href")
-    )
+    assert all(value.startswith("#") for name, value in read.attributes if name in ("href", "src", "xlink:href"))
     assert not [name for name, _ in read.attributes if name.startswith("on")]
     assert "url(" not in html
     assert "@import" not in html

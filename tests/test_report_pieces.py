@@ -14,9 +14,7 @@ from aritmo.tasks import TASKS
 
 def test_margins_name_wrong_and_falsely_claimed_sums() -> None:
     rows = [[17, 89, 71], [113, 59, 5], [47, 29, 103]]
-    text = "\n".join(
-        [*(" ".join(map(str, row)) for row in rows), "Rows: 177 177 179", "Columns: 177 177 177"]
-    )
+    text = "\n".join([*(" ".join(map(str, row)) for row in rows), "Rows: 177 177 179", "Columns: 177 177 177"])
     drawn = squares.grid(rows, squares.claimed_sums(text, 3))
     margins = [sum_ for _, sum_ in drawn.rows]
     assert [(sum_.total, sum_.wrong, sum_.claim) for sum_ in margins] == [
@@ -107,9 +105,7 @@ def test_large_squares_are_counted_and_not_drawn() -> None:
         rows = [[i * order + j for j in range(order)] for i in range(order)]
         return {"prompt": "Matrix 1\n", "text": "", "answer": rows, "valid": False, "origin": "invented"}
 
-    (group,) = squares.gallery(
-        [verdict(squares.MAX_ORDER + 1), *map(verdict, [15] * 30), verdict(3)], 24
-    ).groups
+    (group,) = squares.gallery([verdict(squares.MAX_ORDER + 1), *map(verdict, [15] * 30), verdict(3)], 24).groups
     assert group.total == 32
     drawn = [len(card.grid.rows) for card in group.cards]
     assert set(drawn) == {3, 15}

@@ -112,9 +112,7 @@ def test_greedy_text_is_what_transformers_writes(name: str, tokenizer: PreTraine
 def test_greedy_parity_covers_rows_that_end_and_rows_that_do_not(tokenizer: PreTrainedTokenizerFast) -> None:
     """Without both kinds in one batch the parity above would not try out rows leaving it."""
     written = [
-        w
-        for name in _MODELS
-        for w in _texts(_model(name), tokenizer, _PROMPTS, SamplingConfig(max_new_tokens=40))
+        w for name in _MODELS for w in _texts(_model(name), tokenizer, _PROMPTS, SamplingConfig(max_new_tokens=40))
     ]
     assert {True, False} == {w.finished for w in written}
     assert len({len(w.text) for w in written if w.finished}) > 2
@@ -137,9 +135,7 @@ def test_sampled_text_does_not_depend_on_the_batch(size: int, tokenizer: PreTrai
 
 def test_another_seed_writes_other_texts(tokenizer: PreTrainedTokenizerFast) -> None:
     first, second = (
-        _texts(
-            _model(), tokenizer, ["1+1="] * 20, SamplingConfig(max_new_tokens=20, temperature=1, seed=seed)
-        )
+        _texts(_model(), tokenizer, ["1+1="] * 20, SamplingConfig(max_new_tokens=20, temperature=1, seed=seed))
         for seed in (0, 1)
     )
     assert len({w.text for w in first}) > 15
@@ -151,9 +147,7 @@ def test_sampled_tokens_follow_the_models_distribution(tokenizer: PreTrainedToke
     model = _model(spread=0.1).eval()
     count, temperature = 20_000, 0.8
     config = SamplingConfig(max_new_tokens=1, temperature=temperature, batch_size=5000, seed=11)
-    seen = Counter(
-        "<end>" if w.finished else w.text for w in _texts(model, tokenizer, ["1+1="] * count, config)
-    )
+    seen = Counter("<end>" if w.finished else w.text for w in _texts(model, tokenizer, ["1+1="] * count, config))
     with torch.no_grad():
         logits = model(torch.tensor([tokenizer("1+1=").input_ids])).logits[0, -1].double()
     expected = dict(zip(_ALPHABET, (count * (logits / temperature).softmax(0)).tolist(), strict=True))
@@ -192,9 +186,7 @@ def test_choosing_inverts_the_distribution(
     token = int(choose(torch.tensor([logits]), torch.tensor([drawn], dtype=torch.float64), config))
     shares = _kept(logits, config)
     # The share of a token that stands on the edge of a filter hangs on rounding, so a neighbour passes there.
-    assert sum(shares[:token]) - 1e-9 <= drawn <= sum(shares[: token + 1]) + 1e-9 or _on_an_edge(
-        logits, config
-    )
+    assert sum(shares[:token]) - 1e-9 <= drawn <= sum(shares[: token + 1]) + 1e-9 or _on_an_edge(logits, config)
 
 
 def _on_an_edge(logits: list[float], config: SamplingConfig) -> bool:
@@ -292,9 +284,7 @@ def test_tokens_that_the_tokenizer_lacks_are_never_written(tokenizer: PreTrained
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_in_its_own_mode_between_texts(
-    training: bool, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_model_is_in_its_own_mode_between_texts(training: bool, tokenizer: PreTrainedTokenizerFast) -> None:
     """Also that dropout, which the model has, is off while it writes, and gradients are on again after."""
     model = _model().train(training)
     config = SamplingConfig(max_new_tokens=9, batch_size=2)

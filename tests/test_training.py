@@ -37,9 +37,7 @@ HELD_OUT = [(f"{a}+{b}=", f"{a + b}") for a in range(12, 14) for b in range(11)]
 SMALL = {"context": 32, "batch_size": 3, "warmup": 2, "steps": 8, "save_every": 100, "evaluate_every": 100}
 CONFIGS: dict[str, PretrainedConfig] = {
     "gpt2": GPT2Config(vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=2, n_head=2),
-    "gptj": GPTJConfig(
-        vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=1, n_head=2, rotary_dim=8
-    ),
+    "gptj": GPTJConfig(vocab_size=len(TOKENIZER), n_positions=32, n_embd=16, n_layer=1, n_head=2, rotary_dim=8),
     "llama": LlamaConfig(
         vocab_size=len(TOKENIZER),
         max_position_embeddings=32,
@@ -73,9 +71,7 @@ def run(
     rows = pack(TOKENIZER, examples, config.context, config.loss_on)
     held_out = pack(TOKENIZER, HELD_OUT, config.context)
     model = model if model is not None else make()
-    return train(
-        model, TOKENIZER, rows, held_out, config, folder, evaluate=given.get("evaluate"), resume=resume
-    )
+    return train(model, TOKENIZER, rows, held_out, config, folder, evaluate=given.get("evaluate"), resume=resume)
 
 
 def losses(folder: Path) -> dict[int, float]:

@@ -29,7 +29,19 @@ def test_results_come_in_order_and_endless_jobs_may_be_left(processes: int) -> N
     assert cores() >= 1
 
 
-BUILD = [sys.executable, "-m", "aritmo", "corpus", "build", "--task", "addition", "--count", "3000000", "--workers", "2"]
+BUILD = [
+    sys.executable,
+    "-m",
+    "aritmo",
+    "corpus",
+    "build",
+    "--task",
+    "addition",
+    "--count",
+    "3000000",
+    "--workers",
+    "2",
+]
 
 
 def running(session: int) -> list[int]:
@@ -53,7 +65,9 @@ def test_a_stopped_build_leaves_no_process_and_no_corpus(
     signum: signal.Signals, status: int, left: bool, tmp_path: Path
 ) -> None:
     out = tmp_path / "c"
-    child = subprocess.Popen([*BUILD, "--out", str(out)], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [*BUILD, "--out", str(out)], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size > 4 for path in tmp_path.glob(".c.partial-*/train.parquet")):
         assert child.poll() is None, child.stderr.read() if child.stderr else ""

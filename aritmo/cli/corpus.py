@@ -14,19 +14,26 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="corpus")
 
 
-@app.command(epilog="Example: aritmo corpus build --task addition --style tutorial --count 100000 --seed 1 --out A")
+@app.command(
+    epilog="Example: aritmo corpus build --task addition --style tutorial --count 100000 --seed 1 --out A"
+)
 def build(
     out: Annotated[Path, typer.Option(help="The folder to write; it must not hold anything.")],
     task: Annotated[str | None, typer.Option(help="squares, addition, decomposition or primality.")] = None,
-    style: Annotated[str | None, typer.Option(help="How problems are written; without it the task's first.")] = None,
-    count: Annotated[int | None, typer.Option(help="Examples in all: 80 % train, 10 % validation, 10 % test.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="How problems are written; without it the task's first.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Examples in all: 80 % train, 10 % validation, 10 % test.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
     min_digits: Annotated[int | None, typer.Option(help="Least digits of a number.")] = None,
     max_digits: Annotated[int | None, typer.Option(help="Most digits of a number.")] = None,
     order: Annotated[int | None, typer.Option(help="Order of the squares.")] = None,
     below: Annotated[int | None, typer.Option(help="Every cell of a square is below this number.")] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="A file of your own matrices («-»: standard input) to build from.")
+        Path | None,
+        typer.Option("--from", help="A file of your own matrices («-»: standard input) to build from."),
     ] = None,
     keep_wrong: Annotated[
         bool | None, typer.Option("--keep-wrong", help="Keep matrices that are no prime magic squares.")
@@ -34,7 +41,9 @@ def build(
     text: Annotated[
         bool | None, typer.Option("--text", help="Also write train.csv and the others with one column, text.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 works in this one. Never changes a byte.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; 0 works in this one. Never changes a byte.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file with any of these keys.")] = None,
     json: Json = False,
 ) -> None:
@@ -42,10 +51,11 @@ def build(
     from aritmo.config import load_config, read_yaml
     from aritmo.corpus import CorpusConfig, build_corpus
 
-    given = dict(
-        task=task, style=style, count=count, seed=seed, min_digits=min_digits, max_digits=max_digits,
-        order=order, below=below, source=source, keep_wrong=keep_wrong, text=text,
-    )  # fmt: skip
+    given = {
+        "task": task, "style": style, "count": count, "seed": seed, "min_digits": min_digits,
+        "max_digits": max_digits, "order": order, "below": below, "source": source,
+        "keep_wrong": keep_wrong, "text": text,
+    }  # fmt: skip
     resolved = load_config(CorpusConfig, [read_yaml(config)] if config else [], (), given)
     corpus = build_corpus(resolved, out, workers)
     if json:
@@ -64,7 +74,9 @@ def show(
     tokens: Annotated[
         str, typer.Option(help="Whose tokens: digits, pairs, or a model's (a folder or a name).")
     ] = "digits",
-    loss_on: Annotated[str, typer.Option(help="completion, or text: what training would learn from.")] = "completion",
+    loss_on: Annotated[
+        str, typer.Option(help="completion, or text: what training would learn from.")
+    ] = "completion",
     json: Json = False,
 ) -> None:
     """Print examples with token borders and the loss mask: what is learned from is marked beneath."""
@@ -75,7 +87,10 @@ def show(
             print_json(shown)
             continue
         meta = shown["meta"]
-        print(f"{meta['task']} {meta['style']}, family {meta['family']}, index {meta['index']}: {len(shown['tokens'])} tokens")
+        print(
+            f"{meta['task']} {meta['style']}, family {meta['family']}, index {meta['index']}: "
+            f"{len(shown['tokens'])} tokens"
+        )
         print(_bordered(shown["tokens"]))
 
 

@@ -15,7 +15,8 @@ def register(root: typer.Typer) -> None:
 def judge(
     samples: Annotated[Path, typer.Argument(help="The file that «aritmo sample» wrote.")],
     corpus: Annotated[
-        Path | None, typer.Option(help="What the model was trained on, to tell copied squares from invented ones.")
+        Path | None,
+        typer.Option(help="What the model was trained on, to tell copied squares from invented ones."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write each verdict, one JSON object a line.")] = None,
     json: Json = False,

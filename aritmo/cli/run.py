@@ -13,18 +13,27 @@ def register(root: typer.Typer) -> None:
 
 
 def run(
-    out: Annotated[Path | None, typer.Option(help="The folder to write; without it runs/001, runs/002, ...")] = None,
-    task: Annotated[str | None, typer.Option(help="One task only: squares, addition, decomposition, primality.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; without it runs/001, runs/002, ...")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="One task only: squares, addition, decomposition, primality.")
+    ] = None,
     style: Annotated[str | None, typer.Option(help="The task's style.")] = None,
     model: Annotated[
         str | None, typer.Option(help="tiny, gpt2 ... gpt2-xl, gpt-j-6b, a folder, or a Hub name.")
     ] = None,
-    source: Annotated[Path | None, typer.Option("--from", help="A file of your own matrices to learn from.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A file of your own matrices to learn from.")
+    ] = None,
     keep_wrong: Annotated[bool | None, typer.Option("--keep-wrong", help="Keep its wrong matrices too.")] = None,
     budget: Annotated[
-        float | None, typer.Option(min=0.1, help="Minutes that the run may take; 0 for no bound is --no-budget.")
+        float | None,
+        typer.Option(min=0.1, help="Minutes that the run may take; 0 for no bound is --no-budget."),
     ] = None,
-    no_budget: Annotated[bool, typer.Option("--no-budget", help="Train every step however long it takes.")] = False,
+    no_budget: Annotated[
+        bool, typer.Option("--no-budget", help="Train every step however long it takes.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of corpus, weights and samples.")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file that configures one experiment.")] = None,
     override: Annotated[

@@ -27,7 +27,9 @@ def sample(
     min_digits: Annotated[int, typer.Option(min=1, help="Least digits of a fresh problem's numbers.")] = 1,
     max_digits: Annotated[int, typer.Option(min=1, help="Most digits of a fresh problem's numbers.")] = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a text may have.")] = 512,
-    temperature: Annotated[float | None, typer.Option(help="0 is greedy; without it 1 for squares, else 0.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is greedy; without it 1 for squares, else 0.")
+    ] = None,
     top_p: Annotated[float, typer.Option(help="Keep the likeliest tokens of this much probability.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Keep so many of the likeliest tokens; 0 keeps all.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts written at once.")] = 256,
@@ -44,7 +46,10 @@ def sample(
         temperature = 1.0 if task == "squares" else 0.0
     sampling = build(
         SamplingConfig,
-        dict(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k, batch_size=batch_size, seed=seed),
+        {
+            "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k,
+            "batch_size": batch_size, "seed": seed,
+        },
     )  # fmt: skip
     options = TaskOptions(min_digits=min_digits, max_digits=max_digits)
     written = sample_problems(model, corpus, task, style, split, count, options, sampling, out)

@@ -45,9 +45,7 @@ def count(order: Order = 3, below: Below = 10_000, json: Json = False) -> None:
 
 @app.command(epilog="Example: aritmo squares make --order 3 --count 1000 --seed 1 --out squares.txt")
 def make(
-    out: Annotated[
-        Path, typer.Option(help="The file to write: rows of numbers, an empty line between squares.")
-    ],
+    out: Annotated[Path, typer.Option(help="The file to write: rows of numbers, an empty line between squares.")],
     order: Order = 3,
     count: Annotated[int, typer.Option(min=1, help="How many; no two are rotations or reflections.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed draws the same squares.")] = 1,
@@ -74,12 +72,8 @@ def make(
 
 @app.command(epilog="Example: aritmo squares check squares.txt more.csv --nested")
 def check(
-    files: Annotated[
-        list[Path], typer.Argument(help="Files of matrices in any format; - is standard input.")
-    ],
-    nested: Annotated[
-        bool, typer.Option("--nested", help="Ask for a magic square inside every border.")
-    ] = False,
+    files: Annotated[list[Path], typer.Argument(help="Files of matrices in any format; - is standard input.")],
+    nested: Annotated[bool, typer.Option("--nested", help="Ask for a magic square inside every border.")] = False,
     json: Json = False,
 ) -> None:
     """Check matrices of any order: prime, no cell twice, equal sums. Exit code 1 where one is invalid.

@@ -9,7 +9,9 @@ from aritmo.cli.output import Json, print_json
 
 
 def register(root: typer.Typer) -> None:
-    root.command(epilog="Example: aritmo train --model tiny --corpus A --steps 300 --save-every 20 --seed 5 --out RUN")(train)
+    root.command(
+        epilog="Example: aritmo train --model tiny --corpus A --steps 300 --save-every 20 --seed 5 --out RUN"
+    )(train)
 
 
 def train(
@@ -51,7 +53,14 @@ def train(
     settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
     result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
     if json:
-        print_json({"checkpoint": str(result.checkpoint), "step": result.step, "ended": result.reason, "loss": result.loss})
+        print_json(
+            {
+                "checkpoint": str(result.checkpoint),
+                "step": result.step,
+                "ended": result.reason,
+                "loss": result.loss,
+            }
+        )
     else:
         print(f"{result.reason} at step {result.step:,}, loss {result.loss:.4f}: {result.checkpoint}")
     if result.reason == "stopped":

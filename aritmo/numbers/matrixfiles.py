@@ -184,9 +184,7 @@ def _load_json(data: bytes, name: str, must: bool) -> Any:
             parse_constant=str,
         )
     except RecursionError:
-        raise ValueError(
-            f"{name}: lists in lists without end; give a list of rows, or a list of those"
-        ) from None
+        raise ValueError(f"{name}: lists in lists without end; give a list of rows, or a list of those") from None
     except UnicodeDecodeError:
         return None
     except json.JSONDecodeError as error:

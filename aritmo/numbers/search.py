@@ -40,9 +40,7 @@ def order3_centres(below: int) -> NDArray[np.int64]:
     Raises ValueError where ``below`` is negative or above 10**9, where no search would come to an end.
     """
     if not 0 <= below <= _LIMIT:
-        raise ValueError(
-            f"below: squares are searched up to {_LIMIT}, not {below}; give a bound from 0 to that"
-        )
+        raise ValueError(f"below: squares are searched up to {_LIMIT}, not {below}; give a bound from 0 to that")
     primes = np.flatnonzero(sieve(below))
     return primes[(primes > 6) & (primes < below - 6)]
 

@@ -50,9 +50,7 @@ def as_square(cells: NDArray[np.int64] | Sequence[Sequence[int]]) -> Cells:
     try:
         square = np.asarray(cells)
     except (ValueError, OverflowError):
-        raise ValueError(
-            "a square has n rows of n integers, and these rows differ; make them equal"
-        ) from None
+        raise ValueError("a square has n rows of n integers, and these rows differ; make them equal") from None
     if square.ndim != 2 or square.shape[0] != square.shape[1] or square.size == 0:
         shape = " x ".join(map(str, square.shape))
         raise ValueError(f"a square has n rows of n integers, not the shape {shape}; make both sides equal")

@@ -61,8 +61,7 @@ def _context(run: Path, parts: Sequence[Part], shown: int) -> Record:
         "lede": lede(parts),
         "verdicts": [(part.title, words.sentence(part), headline(part)) for part in parts],
         "squares": [
-            (item, [(*group, *_square_rows(group[1])) for group in item.groups])
-            for item in of_task["squares"]
+            (item, [(*group, *_square_rows(group[1])) for group in item.groups]) for item in of_task["squares"]
         ],
         "addition": [
             (item, [(*group, charts.heat_map(group[1]["by_length"])) for group in item.groups])
@@ -178,9 +177,7 @@ def _square_rows(group: Record) -> tuple[list[Record], list[tuple[str, float]]]:
     """Return the rows of the joint table, and all chance levels by name."""
     shares = group["squares"] | {"valid": group["valid"]}
     levels = shares.get("chance") or {}
-    chance = {
-        key: level for key, named in _CHANCE.items() for name, level in levels.items() if named.match(name)
-    }
+    chance = {key: level for key, named in _CHANCE.items() for name, level in levels.items() if named.match(name)}
     rows = [
         {
             "name": name,
@@ -227,9 +224,7 @@ def curves(part: Part) -> list[charts.LineChart]:
             if found.get("validation_loss") is not None
         ],
     }
-    exact = {
-        "held out": [(step, found["exact"]) for step, found in evaluated if found.get("exact") is not None]
-    }
+    exact = {"held out": [(step, found["exact"]) for step, found in evaluated if found.get("exact") is not None]}
     drawn = (charts.line_chart("loss", loss), charts.line_chart("exact answers", exact, top=1.0))
     return [chart for chart in drawn if chart]
 

@@ -110,7 +110,5 @@ def _problems_line(part: Part) -> str:
         said.append(f"{valid['count']:,} of {valid['of']:,} held-out {asked} right ({_spelled(valid)})")
     if train:
         valid = train["valid"]
-        said.append(
-            f"{valid['count']:,} of {valid['of']:,} {asked} seen in training ({percent(valid['share'])})"
-        )
+        said.append(f"{valid['count']:,} of {valid['of']:,} {asked} seen in training ({percent(valid['share'])})")
     return f"{'; '.join(said)}." if said else "nothing was judged."

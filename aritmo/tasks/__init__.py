@@ -10,9 +10,7 @@ from aritmo.tasks.task import Example, Task, TaskOptions, Verdict
 
 __all__ = ["TASKS", "Example", "Task", "TaskOptions", "Verdict", "find_task"]
 
-TASKS: dict[str, Task[Any]] = {
-    task.name: task for task in (Squares(), Addition(), Decomposition(), Primality())
-}
+TASKS: dict[str, Task[Any]] = {task.name: task for task in (Squares(), Addition(), Decomposition(), Primality())}
 
 
 def find_task(name: str, style: str | None = None) -> tuple[Task[Any], str]:

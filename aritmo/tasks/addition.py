@@ -30,9 +30,15 @@ class Sum(NamedTuple):
 class Addition:
     name = "addition"
     version = 1
-    styles = ("plain", "tutorial")
-    words = ("STEP", "Number", "RESULT", *PLACE_WORDS, *"Adding and means counting on from by gives".split())
-    fields = ("min_digits", "max_digits")
+    styles: tuple[str, ...] = ("plain", "tutorial")
+    words: tuple[str, ...] = (
+        "STEP",
+        "Number",
+        "RESULT",
+        *PLACE_WORDS,
+        *["Adding", "and", "means", "counting", "on", "from", "by", "gives"],
+    )
+    fields: tuple[str, ...] = ("min_digits", "max_digits")
     repeats = True
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[Sum]:

@@ -16,9 +16,9 @@ _LINE = re.compile(r"([a-z]+(?: [a-z]+)?)->([0-9])")
 class Decomposition:
     name = "decomposition"
     version = 1
-    styles = ("joined", "spaced")
-    words = ("###", *PLACE_WORDS)
-    fields = ("min_digits", "max_digits")
+    styles: tuple[str, ...] = ("joined", "spaced")
+    words: tuple[str, ...] = ("###", *PLACE_WORDS)
+    fields: tuple[str, ...] = ("min_digits", "max_digits")
     repeats = True
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[int]:

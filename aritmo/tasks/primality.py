@@ -15,9 +15,9 @@ _PROMPT = re.compile(r"\s*Is (0|[1-9][0-9]*) prime\?\s*")
 class Primality:
     name = "primality"
     version = 1
-    styles = ("plain",)
-    words = ("Is", "prime", "yes", "no")
-    fields = ("min_digits", "max_digits")
+    styles: tuple[str, ...] = ("plain",)
+    words: tuple[str, ...] = ("Is", "prime", "yes", "no")
+    fields: tuple[str, ...] = ("min_digits", "max_digits")
     repeats = True
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[int]:
@@ -27,7 +27,9 @@ class Primality:
         """
         low, high = options.min_digits, options.max_digits
         if high > MAX_DIGITS:
-            raise ValueError(f"max_digits: got {high}, but primality is exact to {MAX_DIGITS} digits; ask for fewer")
+            raise ValueError(
+                f"max_digits: got {high}, but primality is exact to {MAX_DIGITS} digits; ask for fewer"
+            )
 
         def draw(stream: Stream) -> int:
             digits, prime = stream.between(low, high), bool(stream.below(2))

@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from math import isqrt
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Square(NamedTuple):
 
     @property
     def order(self) -> int:
-        return round(len(self.cells) ** 0.5)
+        return isqrt(len(self.cells))
 
     @property
     def rows(self) -> list[tuple[int, ...]]:
@@ -48,16 +49,18 @@ class Square(NamedTuple):
 class Squares:
     name = "squares"
     version = 1
-    styles = ("listing",)
-    words = ("Matrix", *_HEADS)
-    fields = ("order", "below")
+    styles: tuple[str, ...] = ("listing",)
+    words: tuple[str, ...] = ("Matrix", *_HEADS)
+    fields: tuple[str, ...] = ("order", "below")
     repeats = False
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[Square]:
         """List every class of squares once in a seeded order, in a seeded orientation; then each in its next
         orientation, and so on: 8 squares a class, none twice."""
         if options.order != 3:
-            raise ValueError(f"order: got {options.order}, corpora are built for order 3 so far; use 3, or --from FILE")
+            raise ValueError(
+                f"order: got {options.order}, corpora are built for order 3 so far; use 3, or --from FILE"
+            )
         pool, turns = _pool(options.below, split, seed)
         problems = []
         for index in range(start, min(stop, 8 * len(pool))):
@@ -67,7 +70,7 @@ class Squares:
         return problems
 
     def family(self, problem: Square) -> str:
-        """Return the centre (odd order) or the pair sum (even order; twice the mean cell where it is not magic)."""
+        """Return the centre (odd order) or the pair sum (even order: twice the mean cell)."""
         n, cells = problem.order, problem.cells
         if n % 2:
             return str(cells[len(cells) // 2])
@@ -164,7 +167,9 @@ def read_rows(lines: list[str]) -> tuple[NDArray[np.int64], list[str]]:
             break
         rows.append([_number(word) for word in line.split()])
     if len(rows) < 3 or any(len(row) != len(rows) for row in rows):
-        raise ValueError(f"{len(rows)} rows of {', '.join(str(len(row)) for row in rows[:5]) or 'no'} numbers are no square")
+        raise ValueError(
+            f"{len(rows)} rows of {', '.join(str(len(row)) for row in rows[:5]) or 'no'} numbers are no square"
+        )
     return np.array(rows, dtype=np.int64), lines[len(rows) :]
 
 
@@ -180,7 +185,9 @@ def _judge_claims(cells: NDArray[np.int64], lines: list[str]) -> tuple[list[str]
             continue
         for place, (word, total) in enumerate(zip(words, true.tolist(), strict=True), 1):
             if word != str(total):
-                wrong.append(f"wrong claim: {head[:-1].lower()} {place} adds to {total}, the text says {word[:30]!r}")
+                wrong.append(
+                    f"wrong claim: {head[:-1].lower()} {place} adds to {total}, the text says {word[:30]!r}"
+                )
     if len(lines) > 3:
         missing.append(f"extra text: {lines[3][:60]!r} after the sums")
     return wrong, missing

@@ -100,7 +100,11 @@ def test_the_reports_failure_is_named_as_the_report_did() -> None:
     ("old", "new", "step"),
     [
         ("tens->9+3+1=13", "tens->9+3+1=14", "STEP 3, the sum of the tens"),
-        ("STEP 3\ntens->9+3+1=13\nNumber: 13\nones->3", "STEP 3\ntens->9+3+1=13\nNumber: 13\nones->4", "STEP 3, the digit"),
+        (
+            "STEP 3\ntens->9+3+1=13\nNumber: 13\nones->3",
+            "STEP 3\ntens->9+3+1=13\nNumber: 13\nones->4",
+            "STEP 3, the digit",
+        ),
         ("Number: 37331", "Number: 37313", "STEP 7, putting the number together"),
         ("8292+29039=37331", "8292+29039=37332", "the result"),
         ("37331\n", "37331\n\n", None),
@@ -122,7 +126,9 @@ def test_text_after_the_result_is_a_fault() -> None:
         assert verdict.answer == "3"
 
 
-@pytest.mark.parametrize("prompt", ["", "12", "12+", "12a+3", "-1+2", "1_0+2", "١+٢", "007+1", "1+2+3", "9" * 5000 + "+1"])
+@pytest.mark.parametrize(
+    "prompt", ["", "12", "12+", "12a+3", "-1+2", "1_0+2", "١+٢", "007+1", "1+2+3", "9" * 5000 + "+1"]
+)
 @pytest.mark.parametrize("style", task.styles)
 def test_a_bad_prompt_is_one_sentence(prompt: str, style: str) -> None:
     with pytest.raises(ValueError, match=r"no sum in|too long") as caught:

@@ -109,7 +109,9 @@ def test_other_orders_are_refused_in_one_sentence() -> None:
         task.problems("train", 0, 0, 1, TaskOptions(order=5))
 
 
-@pytest.mark.parametrize("prompt", ["", "Matrix", "Matrix 0", "Matrix -1", "Matrix 5a", "Matrix ٣", "Matrix " + "9" * 99])
+@pytest.mark.parametrize(
+    "prompt", ["", "Matrix", "Matrix 0", "Matrix -1", "Matrix 5a", "Matrix ٣", "Matrix " + "9" * 99]
+)
 def test_a_bad_prompt_is_one_sentence(prompt: str) -> None:
     with pytest.raises(ValueError, match="no numbered matrix"):
         task.read_prompt(prompt, "listing")
