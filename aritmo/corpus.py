@@ -33,6 +33,8 @@ from aritmo.workers import Workers, cores
 _CHUNK = 4096
 """Problems a worker writes at a time. Part of what fixes the bytes: never made to depend on the machine."""
 _ROW_GROUP = 16 * _CHUNK
+_SHOWN = 10
+"""Matrices left out that are named on screen."""
 _POOL_FROM = 20_000
 """Examples from which starting worker processes pays."""
 
@@ -313,4 +315,7 @@ class Corpus:
             if account["duplicates"]:
                 line += f" ({account['drawn']:,} drawn, {account['duplicates']:,} repeated ones dropped)"
             parts.append(line)
-        return parts
+        left_out = self.manifest.get("left_out", [])
+        shown = [f"left out: {sentence}" for sentence in left_out[:_SHOWN]]
+        more = [f"left out: {len(left_out) - _SHOWN:,} more, all in manifest.json"] if left_out[_SHOWN:] else []
+        return parts + shown + more

@@ -110,7 +110,7 @@ def complete(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 def quiet_transformers() -> Iterator[None]:
     """Keep transformers from drawing bars and tables of its own while it reads or writes weights."""
     bars = transformers_logging.is_progress_bar_enabled()
-    logger = logging.getLogger("transformers.modeling_utils")
+    logger = logging.getLogger("transformers")
     level = logger.level
     logger.setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
@@ -123,12 +123,12 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def _tiny(tokenizer: PreTrainedTokenizerBase, context: int, seed: int) -> PreTrainedModel:
-    """Make a GPT-2 of four layers; its GELU is GPT-2's own, computed by one fused kernel."""
+    """Make a GPT-2 of two layers; its GELU is GPT-2's own, computed by one fused kernel."""
     config = GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=context,
         n_embd=128,
-        n_layer=4,
+        n_layer=2,
         n_head=4,
         activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,

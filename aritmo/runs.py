@@ -15,38 +15,40 @@ DEFAULT_MINUTES = 4.0
 _TRAINS = 0.75
 """Share of a part's time given to training; the rest is for its corpus, its samples and their judgement."""
 
+_FAST = {"learning_rate": 3e-3, "schedule": "linear", "save_every": 1000, "evaluate_every": 300}
+
 SUITE: dict[str, dict[str, Any]] = {
     "squares-listing": {
-        "corpus": {"task": "squares", "style": "listing", "count": 20_000},
-        "training": {"context": 256, "batch_size": 16, "steps": 450},
+        "corpus": {"task": "squares", "style": "listing", "below": 1000, "count": 2_000},
+        "training": {**_FAST, "context": 256, "batch_size": 4, "steps": 1500},
         "sampling": {"temperature": 1.0, "max_new_tokens": 160},
         "samples": 300,
     },
     "decomposition-joined": {
         "corpus": {"task": "decomposition", "style": "joined", "max_digits": 4, "count": 4_000},
         "numbers": "pairs",
-        "training": {"context": 128, "batch_size": 16, "steps": 200},
+        "training": {**_FAST, "context": 128, "batch_size": 4, "steps": 500},
         "sampling": {"max_new_tokens": 64},
         "samples": 400,
     },
     "decomposition-spaced": {
         "corpus": {"task": "decomposition", "style": "spaced", "max_digits": 4, "count": 4_000},
         "numbers": "pairs",
-        "training": {"context": 128, "batch_size": 16, "steps": 200},
+        "training": {**_FAST, "context": 128, "batch_size": 4, "steps": 500},
         "sampling": {"max_new_tokens": 64},
         "samples": 400,
     },
     "addition-plain": {
-        "corpus": {"task": "addition", "style": "plain", "max_digits": 4, "count": 20_000},
-        "training": {"context": 128, "batch_size": 16, "steps": 300},
+        "corpus": {"task": "addition", "style": "plain", "max_digits": 3, "count": 20_000},
+        "training": {**_FAST, "context": 128, "batch_size": 4, "steps": 1500},
         "sampling": {"max_new_tokens": 64},
         "samples": 400,
     },
     "addition-tutorial": {
-        "corpus": {"task": "addition", "style": "tutorial", "max_digits": 4, "count": 20_000},
-        "training": {"context": 512, "batch_size": 8, "steps": 450},
-        "sampling": {"max_new_tokens": 320},
-        "samples": 200,
+        "corpus": {"task": "addition", "style": "tutorial", "max_digits": 3, "count": 20_000},
+        "training": {**_FAST, "context": 320, "batch_size": 2, "steps": 2400},
+        "sampling": {"max_new_tokens": 256},
+        "samples": 300,
     },
 }
 """The report's experiments in small, in the order in which a run does them."""

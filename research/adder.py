@@ -1,11 +1,13 @@
 """Train and measure a GPT-2 that adds: operands of at most 30 digits in training, 1,000 in the test.
 
 The architecture is transformers' GPT2LMHeadModel; only its `position_ids` are chosen. In `<begin>A+B=`, the
-answer lowest digit first and an end token, begin has id 0, `+` and `=` have s, the j-th digit from the right
+answer lowest digit first and an end token, begin has place 0, `+` and `=` have s, the j-th digit from the right
 of A, B and the answer s+j, and the end token one past the answer's top digit (position coupling, Cho et al.
-2024, arXiv 2405.20671). s is random in training and 1 in the test.
+2024, arXiv 2405.20671). s is random in training and at most 40 in the test. New: a place has three ids, one for
+each role (first operand, second, answer), so that each digit is found by one exact look-up, and the table of
+positions starts with neighbouring places linked.
 
-New is how training meets long contexts without long numbers: a row packs dozens of sums, each on ids of its
+New too is how training meets long contexts without long numbers: a row packs dozens of sums, each on ids of its
 own, in shuffled order, unmasked. Later sums must find their few digits by id alone among thousands of tokens
 over all the ids, as in a 1,000-digit sum; the first stands alone, so one row shape trains every context.
 
@@ -120,6 +122,7 @@ def draw_rows(rows: int, width: int, ids: int, longest: int, rng: torch.Generato
     symbols = torch.cat((a.flip(-1), PLUS * one, b.flip(-1), EQUALS * one, c, END * one), -1)
     written = torch.cat((down < length_a, sounds, down < length_b, sounds, place < length_c, sounds), -1)
     offset = torch.cat((down + 1, 0 * one, down + 1, 0 * one, place + 1, length_c + 1), -1)
+    role = torch.cat((0 * down, 0 * one, 0 * down + 1, 2 * one, 0 * place + 2, 2 * one), -1)
     asked = torch.arange(symbols.shape[-1], device=DEVICE) >= 2 * longest + 2
 
     size, span = written.sum(-1), length_c.squeeze(-1) + 2
@@ -132,7 +135,7 @@ def draw_rows(rows: int, width: int, ids: int, longest: int, rng: torch.Generato
         row = torch.full((rows, width + 1), empty, device=DEVICE)
         return row.scatter_(1, at, values.flatten(1))[:, :width]
 
-    tokens, position = write(END, symbols), write(0, first.unsqueeze(-1) + offset)
+    tokens, position = write(END, symbols), write(0, 3 * (first.unsqueeze(-1) + offset) + role)
     tokens[:, 0] = BEGIN
     labels = write(-100, torch.where(asked & sounds, symbols, -100))
     return tokens, position, functional.pad(labels[:, 1:], (0, 1), value=-100)
@@ -149,16 +152,20 @@ def lay_out(span: Tensor, ids: int, rng: torch.Generator) -> Tensor:
 
 
 def create(args: argparse.Namespace, seed: int) -> GPT2LMHeadModel:
-    """Return a fresh GPT-2 whose position embeddings start wider than its 0.02 for all else.
+    """Return a fresh GPT-2 whose position embeddings start linked, and wider than its 0.02 for all else.
 
-    At 0.02 the loss stays on its first plateau more than twice as long; far above it, digits drown.
+    A place starts as [its own half, the next place's half] plus a vector for the role, so that one linear map
+    finds the next place for all ids. At 0.02 the loss stays on its first plateau more than twice as long.
     """
     torch.manual_seed(seed_of("adder", "weights", seed))
-    shape = {"n_positions": args.ids, "n_embd": args.width, "n_layer": args.layers, "n_head": args.heads}
+    shape = {"n_positions": 3 * args.ids, "n_embd": args.width, "n_layer": args.layers, "n_head": args.heads}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     ends = {"bos_token_id": BEGIN, "eos_token_id": END, "pad_token_id": END}
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(SYMBOLS), **shape, **no_dropout, **ends))
-    model.transformer.wpe.weight.data.mul_(args.wpe_scale / 0.02)
+    own = torch.randn(args.ids + 1, args.width // 2)
+    linked = torch.cat((own[:-1], own[1:]), 1).repeat_interleave(3, 0)
+    roles = torch.randn(3, args.width).repeat(args.ids, 1)
+    model.transformer.wpe.weight.data.copy_((linked + roles) * args.wpe_scale / math.sqrt(2))
     return model.to(DEVICE)
 
 
@@ -283,13 +290,16 @@ def answers(model: GPT2LMHeadModel, problems: list[Problem], sharpen: float) -> 
     texts = [(str(a), str(b)) for a, b in problems]
     sizes = [len(a) + len(b) + 3 for a, b in texts]
     steps, longest = max(max(map(len, pair)) for pair in texts) + 2, max(sizes)
-    if steps + 1 > (ids := model.config.n_positions):
+    if steps + 1 > (ids := model.config.n_positions // 3):
         raise ValueError(f"{steps - 2} digits were given; the model has ids for {ids - 3}.")
+    s = max(1, min(40, ids - steps - 2))
     prompts, places = [], []
     for a, b in texts:
         pad = [0] * (longest - len(a) - len(b) - 3)
         prompts.append([BEGIN, *map(int, a), PLUS, *map(int, b), EQUALS, *pad])
-        places.append([0, *range(len(a) + 1, 1, -1), 1, *range(len(b) + 1, 1, -1), 1, *pad])
+        of_a = [3 * (s + j) for j in range(len(a), -1, -1)]
+        of_b = [3 * (s + j) + 1 for j in range(len(b), 0, -1)]
+        places.append([0, *of_a, *of_b, 3 * s + 2, *pad])
     size = model.config.n_embd // model.config.n_head
     shape = (2, model.config.n_layer, len(problems), model.config.n_head, longest + steps, size)
     cache, end, scale = torch.zeros(shape, device=DEVICE), 0, sharpen / math.sqrt(size)
@@ -310,7 +320,7 @@ def answers(model: GPT2LMHeadModel, problems: list[Problem], sharpen: float) -> 
     written[:, 0] = logits[torch.arange(len(problems), device=DEVICE), last[:, 0] - 1].argmax(-1)
     for step in range(1, steps):
         end = longest + step - 1
-        position = torch.full((len(problems), 1), step + 1, device=DEVICE)
+        position = torch.full((len(problems), 1), 3 * (s + step) + 2, device=DEVICE)
         written[:, step] = forward(model, written[:, step - 1 : step], position, attend)[:, 0].argmax(-1)
     rows: list[list[int]] = written.tolist()
     return rows
@@ -360,7 +370,7 @@ def table(folders: list[Path]) -> None:
 
 DEFAULTS: dict[str, Any] = {
     "out": Path("adder-runs"), "start": "", "name": "packed", "seeds": [0], "minutes": 4.0, "steps": 0,
-    "layers": 2, "heads": 4, "width": 384, "ids": 1024, "wpe-scale": 0.1, "digits": 30,
+    "layers": 2, "heads": 4, "width": 384, "ids": 1100, "wpe-scale": 0.1, "digits": 30,
     "row": 3072, "rows": 24, "fold": 8, "folded": 0.25, "lr": 1e-3, "warmup": 200, "beta2": 0.98,
     "decay": 0.0, "clip": 1.0, "log-every": 100, "probes": 0, "save": "fp32",
     "lengths": [30, 50, 100, 200, 500, 1000], "count": 100, "batch": 128, "sharpen": [],
