@@ -100,7 +100,8 @@ def _looker(
         records = _records(corpus.task.name, corpus.style, "validation", prompts)
         judged = list(judge_samples(_written(model, tokenizer, records, config.sampling, progress=False), None))
         shown = [{name: record[name] for name in ("prompt", "text", "valid")} for record in judged[:3]]
-        return {"exact": sum(record["valid"] for record in judged), "of": len(judged), "samples": shown}
+        right = sum(record["valid"] for record in judged)
+        return {"exact": right / len(judged), "of": len(judged), "samples": shown}
 
     return look
 

@@ -18,12 +18,16 @@ MAX_ORDER = 1001
 _PROMPT = re.compile(r"\s*Matrix ([1-9][0-9]{0,17})\s*")
 _HEADS = ("Rows", "Columns", "Diagonals")
 _SLOTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
-_TURNS = [
-    itemgetter(*turn.ravel().tolist())
-    for base in (np.arange(9).reshape(3, 3), np.arange(9).reshape(3, 3).T)
-    for turn in (np.rot90(base, quarter) for quarter in range(4))
-]
-"""The 8 rotations and reflections of a square of order 3, as index pickers on its 9 cells."""
+_TURNS = np.array(
+    [
+        np.rot90(base, quarter).ravel()
+        for base in (np.arange(9).reshape(3, 3), np.arange(9).reshape(3, 3).T)
+        for quarter in range(4)
+    ]
+)
+"""The 8 rotations and reflections of a square of order 3, as (8, 9) places of its cells."""
+_TURNED = [(turn[0], itemgetter(*turn)) for turn in _TURNS.tolist()]
+"""The same as the corner that comes first and a picker of all cells."""
 
 
 class Square(NamedTuple):
@@ -62,12 +66,11 @@ class Squares:
                 f"order: got {options.order}, corpora are built for order 3 so far; use 3, or --from FILE"
             )
         pool, turns = _pool(options.below, split, seed)
-        problems = []
-        for index in range(start, min(stop, 8 * len(pool))):
-            again, which = divmod(index, len(pool))
-            cells = _TURNS[(turns[which] + again) % 8](pool[which])
-            problems.append(Square(numbered(split, index), cells))
-        return problems
+        indices = np.arange(start, min(stop, 8 * len(pool)))
+        again, which = np.divmod(indices, max(len(pool), 1))
+        cells = np.take_along_axis(pool[which], _TURNS[(turns[which] + again) % 8], axis=1)
+        numbers = [numbered(split, index) for index in indices.tolist()]
+        return list(map(Square, numbers, map(tuple, cells.tolist())))
 
     def family(self, problem: Square) -> str:
         """Return the centre (odd order) or the pair sum (even order: twice the mean cell)."""
@@ -80,23 +83,20 @@ class Squares:
     def key(self, problem: Square) -> str:
         """Return K1: the least of the 8 rotations and reflections, so that each is the same square."""
         if problem.order == 3:
-            return " ".join(map(str, min(turn(problem.cells) for turn in _TURNS)))
+            cells = problem.cells
+            least = min(cells[0], cells[2], cells[6], cells[8])
+            return " ".join(map(str, min(turn(cells) for corner, turn in _TURNED if cells[corner] == least)))
         return key(problem.array)
 
     def prompt(self, problem: Square, style: str) -> str:
         return f"Matrix {problem.number}\n"
 
     def completion(self, problem: Square, style: str) -> str:
-        rows = problem.rows
-        n = len(rows)
-        sums = (
-            map(sum, rows),
-            map(sum, zip(*rows, strict=True)),
-            (sum(problem.cells[:: n + 1]), sum(problem.cells[n - 1 : n * n - 1 : n - 1])),
-        )
-        lines = [" ".join(map(str, row)) for row in rows]
-        lines += [f"{head}: {' '.join(map(str, line))}" for head, line in zip(_HEADS, sums, strict=True)]
-        return "\n".join(lines)
+        n, cells = problem.order, problem.cells
+        rows = [sum(cells[i : i + n]) for i in range(0, n * n, n)]
+        columns = [sum(cells[i::n]) for i in range(n)]
+        diagonals = sum(cells[:: n + 1]), sum(cells[n - 1 : n * n - 1 : n - 1])
+        return _form(n) % (*cells, *rows, *columns, *diagonals)
 
     def read_prompt(self, prompt: str, style: str) -> Square:
         match = _PROMPT.fullmatch(prompt)
@@ -138,16 +138,26 @@ def numbered(split: Split, index: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _pool(below: int, split: Split, seed: int) -> tuple[list[tuple[int, ...]], list[int]]:
-    """Return the classes of order 3 whose centre is in the split, in seeded order, and the first turn of each."""
+def _form(n: int) -> str:
+    """Return the listing of a square of order ``n`` with ``%d`` for each cell and each sum."""
+    row = " ".join(["%d"] * n)
+    return "\n".join([*[row] * n, f"Rows: {row}", f"Columns: {row}", "Diagonals: %d %d"])
+
+
+@lru_cache(maxsize=8)
+def _pool(below: int, split: Split, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the classes of order 3 whose centre is in the split as (N, 9), in seeded order, and the first
+    turn of each. They stay arrays: a million tuples would be walked by each garbage collection.
+    """
     assert split in SPLITS
     classes = list_order3(below)
     centres, where = np.unique(classes[:, 4], return_inverse=True)
     mine = np.array([split_of(Squares.name, str(centre)) == split for centre in centres.tolist()], dtype=bool)
-    squares = list(map(tuple, classes[mine[where]].tolist()))
+    squares = classes[mine[where]]
     ranks = [digest(Squares.name, Squares.version, split, seed, i) for i in range(len(squares))]
-    order = sorted(range(len(squares)), key=ranks.__getitem__)
-    return [squares[i] for i in order], [ranks[i][-1] % 8 for i in order]
+    order = np.array(sorted(range(len(squares)), key=ranks.__getitem__), dtype=np.int64)
+    turns = np.array([rank[-1] % 8 for rank in ranks], dtype=np.int64)
+    return squares[order], turns[order]
 
 
 def _number(word: str) -> int:
