@@ -37,7 +37,7 @@ class Progress:
         self._live = self._stream.isatty()
         self._began = self._shown = time.monotonic()
         self._from = 0
-        self._wrote = False
+        self._said: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +45,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._wrote:
-            self._show("")
+        if self._said is not None:
+            if self._said != self.done:
+                self._show("")
             if self._live:
                 self._stream.write("\n")
                 self._stream.flush()
@@ -75,4 +76,4 @@ class Progress:
             line += f", {note}"
         self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
         self._stream.flush()
-        self._wrote = True
+        self._said = self.done
