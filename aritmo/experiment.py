@@ -167,6 +167,10 @@ def sample_problems(
         raise ValueError(f"{out} is there already: remove it or choose another file")
     if folder:
         corpus = Corpus(folder)
+        if task not in (None, corpus.task.name) or style not in (None, corpus.style):
+            raise ValueError(
+                f"{folder} holds {corpus.task.name} {corpus.style}: leave out --task and --style, which say otherwise"
+            )
         name, style, prompts = corpus.task.name, corpus.style, asked(corpus, side, wanted)
     elif task:
         found, style = find_task(task, style)

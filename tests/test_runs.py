@@ -118,6 +118,28 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert "Traceback" not in error
 
 
+def test_a_model_writes_on_a_corpus_and_on_fresh_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, run = str(tmp_path / "c"), str(tmp_path / "run")
+    build = ["corpus", "build", "--task", "decomposition", "--count", "100", "--out", corpus]
+    assert aritmo(*build, monkeypatch=monkeypatch) == 0
+    train = ["train", "--model", "tiny", "--corpus", corpus, "--steps", "2", "--context", "64", "--out", run]
+    assert aritmo(*train, monkeypatch=monkeypatch) == 0
+    assert aritmo(*train, monkeypatch=monkeypatch) == 2
+    assert aritmo(*train, "--resume", monkeypatch=monkeypatch) == 0
+    for name, words in (("a", ["--corpus", corpus]), ("b", ["--task", "decomposition", "--seed", "3"])):
+        out = str(tmp_path / f"{name}.jsonl")
+        sample = ["sample", run, *words, "--count", "5", "--max-new-tokens", "8", "--out", out]
+        assert aritmo(*sample, monkeypatch=monkeypatch) == 0
+        assert aritmo("judge", out, "--corpus", corpus, monkeypatch=monkeypatch) == 0
+        assert aritmo(*sample, monkeypatch=monkeypatch) == 2
+    assert "is there already" in capsys.readouterr().err
+    other = ["sample", run, "--corpus", corpus, "--task", "addition", "--out", str(tmp_path / "x.jsonl")]
+    assert aritmo(*other, monkeypatch=monkeypatch) == 2
+    assert "holds decomposition joined" in capsys.readouterr().err
+
+
 def test_folders_are_numbered(tmp_path: Path) -> None:
     assert free_folder(tmp_path).name == "001"
     (tmp_path / "007").mkdir()

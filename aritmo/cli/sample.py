@@ -38,12 +38,14 @@ def sample(
 ) -> None:
     """Let a model write on the problems of a split, each text from its own random stream."""
     from aritmo.config import build
+    from aritmo.corpus import Corpus
     from aritmo.experiment import sample_problems
     from aritmo.sampling import SamplingConfig
     from aritmo.tasks import TaskOptions
 
     if temperature is None:
-        temperature = 1.0 if task == "squares" else 0.0
+        asked = Corpus(corpus).task.name if corpus else task
+        temperature = 1.0 if asked == "squares" else 0.0
     sampling = build(
         SamplingConfig,
         {
