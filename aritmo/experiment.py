@@ -169,7 +169,7 @@ def sample_problems(
         corpus = Corpus(folder)
         if task not in (None, corpus.task.name) or style not in (None, corpus.style):
             raise ValueError(
-                f"{folder} holds {corpus.task.name} {corpus.style}: leave out --task and --style, which say otherwise"
+                f"{folder} holds {corpus.task.name} {corpus.style}: leave out --task and --style, which differ"
             )
         name, style, prompts = corpus.task.name, corpus.style, asked(corpus, side, wanted)
     elif task:
