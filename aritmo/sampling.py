@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from aritmo.models import quiet_transformers
 from aritmo.numbers.randomness import seed_of
 from aritmo.progress import Progress
 from aritmo.tokens import encode_batch
@@ -208,7 +209,7 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet_transformers():
             yield
     finally:
         model.train(training)

@@ -23,7 +23,8 @@ class Primality:
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[int]:
         """Draw the number of digits, then «prime» or «not prime» by a fair coin, then such a number.
 
-        So that «no» is right half of the time only: of all numbers, most are composite.
+        Of all numbers most are composite; so drawn, «no» is right half of the time. A corpus, which drops repeats,
+        runs out of short primes first: at least as many digits as it takes keep it near one half.
         """
         low, high = options.min_digits, options.max_digits
         if high > MAX_DIGITS:
