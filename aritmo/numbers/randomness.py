@@ -4,7 +4,6 @@ Everything random in aritmo starts from sha256 over the words that name it, so t
 words give the same bytes on every machine and neighbouring seeds share nothing.
 """
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import Literal, get_args
 
@@ -24,10 +23,9 @@ def seed_of(*parts: str | int) -> int:
 
 def place(task: str, family: str) -> float:
     """Return where a family stands in [0, 1): the first 8 bytes of sha256(``task:family``), big-endian."""
-    return seed_of(task, family) / 2**64
+    return int.from_bytes(sha256(f"{task}:{family}".encode()).digest()[:8], "big") / 2**64
 
 
-@lru_cache(maxsize=1 << 16)
 def split_of(task: str, family: str) -> Split:
     """Return the one split that a family belongs to: test below 0.1, validation below 0.2, else train."""
     at = place(task, family)

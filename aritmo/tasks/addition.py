@@ -43,10 +43,16 @@ class Addition:
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[Sum]:
         """Draw the length of each operand alone and uniformly, then its digits."""
-        low, high = options.min_digits, options.max_digits
+        lengths = range(options.min_digits, options.max_digits + 1)
+        spans = [(10 ** (digits - 1) if digits > 1 else 0, 10**digits) for digits in lengths]
+        pairs = [(*a, *b) for a in spans for b in spans]
 
         def draw(stream: Stream) -> Sum:
-            return Sum(stream.number(stream.between(low, high)), stream.number(stream.between(low, high)))
+            least_a, end_a, least_b, end_b = pairs[stream.below(len(pairs))]
+            width = end_b - least_b
+            # One draw for both operands: opening a stream's next number is what costs.
+            a, b = divmod(stream.below((end_a - least_a) * width), width)
+            return Sum(least_a + a, least_b + b)
 
         return draw_problems(self, draw, split, seed, start, stop)
 
@@ -94,19 +100,38 @@ class Addition:
         return Verdict(not reasons, answer, tuple(reasons), details)
 
 
-@lru_cache(maxsize=1 << 14)
-def _places(number: int) -> tuple[str, ...]:
+@lru_cache(maxsize=MAX_PLACES)
+def _form(digits: int) -> str:
+    """Return the lines that take a number of so many digits apart, with ``%s`` for each digit."""
+    return "\n".join(f"{place_name(place)}->%s" for place in range(digits))
+
+
+def _places(number: int) -> str:
     """Return the lines that take a number apart: ``ones->2``, ``tens->9``, ..."""
-    return tuple(f"{place_name(place)}->{digit}" for place, digit in enumerate(reversed(str(number))))
+    digits = str(number)
+    return _form(len(digits)) % tuple(reversed(digits))
 
 
-@lru_cache(maxsize=1 << 14)
-def _step(column: Column) -> str:
-    """Return the text of one column's step. There are few different ones, so that a corpus looks them up."""
-    place, digits, carry = column
-    terms = "+".join(map(str, (*digits, carry) if carry else digits))
+@lru_cache(maxsize=240 * MAX_PLACES)
+def _step(place: int, digits: tuple[str, str], carry: int) -> tuple[str, int]:
+    """Return the text of one column's step and the carry out of it; a digit that is not there is "".
+
+    A place has few different columns, so that a corpus looks them up.
+    """
+    column = Column(place, tuple(map(int, filter(None, digits))), carry)
+    terms = "+".join(map(str, (*column.digits, carry) if carry else column.digits))
     head = (f"STEP {place + 2}", f"{place_name(place)}->{terms}={column.total}", f"Number: {column.total}")
-    return "\n".join((*head, *_places(column.total)))
+    return "\n".join((*head, _places(column.total))), column.total // 10
+
+
+def _steps(a: int, b: int) -> Iterator[str]:
+    """Yield the text of the step of each column of ``add_columns(a, b)``."""
+    place = carry = 0
+    for place, digits in enumerate(zip_longest(reversed(str(a)), reversed(str(b)), fillvalue="")):
+        text, carry = _step(place, digits, carry)
+        yield text
+    if carry:
+        yield _step(place + 1, ("", ""), carry)[0]
 
 
 def _tutorial(problem: Sum) -> Iterator[str]:
@@ -115,13 +140,11 @@ def _tutorial(problem: Sum) -> Iterator[str]:
     yield "STEP 1"
     for number in problem:
         yield f"Number: {number}"
-        yield from _places(number)
-    column = None
-    for column in add_columns(a, b):
-        yield _step(column)
-    assert column is not None
-    yield f"STEP {column.place + 3}"
-    yield from _places(a + b)
+        yield _places(number)
+    steps = list(_steps(a, b))
+    yield from steps
+    yield f"STEP {len(steps) + 2}"
+    yield _places(a + b)
     yield f"Number: {a + b}"
     yield f"RESULT\n{a}+{b}={a + b}"
 

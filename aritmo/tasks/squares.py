@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from hashlib import sha256
 from math import isqrt
 from operator import itemgetter
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.randomness import SPLITS, Split, digest, split_of
+from aritmo.numbers.randomness import SPLITS, Split, split_of
 from aritmo.numbers.search import list_order3
 from aritmo.numbers.squares import check_square, key, line_sums
 from aritmo.tasks.task import TaskOptions, Verdict
@@ -144,17 +145,21 @@ def _form(n: int) -> str:
     return "\n".join([*[row] * n, f"Rows: {row}", f"Columns: {row}", "Diagonals: %d %d"])
 
 
-@lru_cache(maxsize=8)
+_classes = lru_cache(maxsize=1)(list_order3)
+
+
+@lru_cache(maxsize=3)
 def _pool(below: int, split: Split, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the classes of order 3 whose centre is in the split as (N, 9), in seeded order, and the first
     turn of each. They stay arrays: a million tuples would be walked by each garbage collection.
     """
     assert split in SPLITS
-    classes = list_order3(below)
+    classes = _classes(below)
     centres, where = np.unique(classes[:, 4], return_inverse=True)
     mine = np.array([split_of(Squares.name, str(centre)) == split for centre in centres.tolist()], dtype=bool)
     squares = classes[mine[where]]
-    ranks = [digest(Squares.name, Squares.version, split, seed, i) for i in range(len(squares))]
+    name = f"{Squares.name}:{Squares.version}:{split}:{seed}"
+    ranks = [sha256(f"{name}:{index}".encode()).digest() for index in range(len(squares))]
     order = np.array(sorted(range(len(squares)), key=ranks.__getitem__), dtype=np.int64)
     turns = np.array([rank[-1] % 8 for rank in ranks], dtype=np.int64)
     return squares[order], turns[order]

@@ -104,9 +104,10 @@ def draw_problems(
     A draw misses its split with probability 0.2 (train) or 0.9 (the others), so a list that ends early
     means a space of problems too small to hold a family of this split.
     """
+    name = ":".join(map(str, (task.name, task.version, split, seed)))
     drawn = []
     for index in range(start, stop):
-        stream = Stream(task.name, task.version, split, seed, index)
+        stream = Stream(name, index)
         for _ in range(_PATIENCE):
             problem = draw(stream)
             if split_of(task.name, task.family(problem)) == split:
