@@ -45,10 +45,10 @@ class Addition:
         """Draw the length of each operand alone and uniformly, then its digits."""
         lengths = range(options.min_digits, options.max_digits + 1)
         spans = [(10 ** (digits - 1) if digits > 1 else 0, 10**digits) for digits in lengths]
-        pairs = [(*a, *b) for a in spans for b in spans]
 
         def draw(stream: Stream) -> Sum:
-            least_a, end_a, least_b, end_b = pairs[stream.below(len(pairs))]
+            first, second = divmod(stream.below(len(spans) ** 2), len(spans))
+            (least_a, end_a), (least_b, end_b) = spans[first], spans[second]
             width = end_b - least_b
             # One draw for both operands: opening a stream's next number is what costs.
             a, b = divmod(stream.below((end_a - least_a) * width), width)
