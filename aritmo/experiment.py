@@ -174,7 +174,8 @@ def sample_problems(
         name, style, prompts = corpus.task.name, corpus.style, asked(corpus, side, wanted)
     elif task:
         found, style = find_task(task, style)
-        name, prompts = found.name, fresh_prompts(found.name, style, side, wanted, sampling.seed, options)
+        problems = found.problems(side, sampling.seed, 0, wanted, options)
+        name, prompts = found.name, [found.prompt(problem, style) for problem in problems]
     else:
         raise ValueError("nothing says what to ask: give --task, or --corpus with its problems")
     if not prompts:
@@ -183,21 +184,12 @@ def sample_problems(
     return write_samples(out, _written(model, tokenizer, _records(name, style, side, prompts), sampling))
 
 
-def fresh_prompts(
-    task_name: str, style: str | None, split: Split, wanted: int, seed: int, options: TaskOptions
-) -> list[str]:
-    """Return prompts of fresh problems whose families belong to a split, with no corpus at hand."""
-    task, style = find_task(task_name, style)
-    problems = task.problems(split, seed, 0, wanted, options)
-    return [task.prompt(problem, style) for problem in problems]
-
-
 def groups_of(task: str) -> tuple[Split, ...]:
     """Return which problems a trained model is asked: held-out ones, and where prompts name a family, known."""
     return ("test",) if task == Squares.name else ("test", "train")
 
 
-def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path, progress: bool = True) -> int:
+def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path) -> int:
     """Let the model of a checkpoint write on each group's problems, and save the samples; return how many."""
     model, tokenizer = open_model(str(checkpoint), context=config.training.context)
     records: list[Record] = []
@@ -206,7 +198,7 @@ def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path, 
             corpus.task.name, corpus.style, split, asked(corpus, split, config.samples), len(records)
         )
     out.unlink(missing_ok=True)
-    return write_samples(out, _written(model, tokenizer, records, config.sampling, progress))
+    return write_samples(out, _written(model, tokenizer, records, config.sampling))
 
 
 def training_squares(corpus: Corpus) -> Originals | None:

@@ -2,7 +2,6 @@
 
 import re
 from functools import lru_cache
-from hashlib import sha256
 from math import isqrt
 from operator import itemgetter
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.randomness import SPLITS, Split, split_of
+from aritmo.numbers.randomness import SPLITS, Split, digest, split_of
 from aritmo.numbers.search import list_order3
 from aritmo.numbers.squares import check_square, key, line_sums
 from aritmo.tasks.task import TaskOptions, Verdict
@@ -159,7 +158,7 @@ def _pool(below: int, split: Split, seed: int) -> tuple[NDArray[np.int64], NDArr
     mine = np.array([split_of(Squares.name, str(centre)) == split for centre in centres.tolist()], dtype=bool)
     squares = classes[mine[where]]
     name = f"{Squares.name}:{Squares.version}:{split}:{seed}"
-    ranks = [sha256(f"{name}:{index}".encode()).digest() for index in range(len(squares))]
+    ranks = [digest(name, index) for index in range(len(squares))]
     order = np.array(sorted(range(len(squares)), key=ranks.__getitem__), dtype=np.int64)
     turns = np.array([rank[-1] % 8 for rank in ranks], dtype=np.int64)
     return squares[order], turns[order]
