@@ -29,6 +29,9 @@ _COMMAS = bytes.maketrans(b",;", b"  ")
 _EMPTY_CELL = re.compile(rb"^\s*[,;]|[,;]\s*[,;]")
 _NUMBERS = re.compile(rb"[0-9\s]*")
 _DIGITS = len(str(LARGEST))
+_PLAIN = b"0123456789 \t\r\n"
+_SPACE, _NEWLINE = b" \n"
+_CHUNK = 1 << 23
 _NUMPY = b"\x93NUMPY"
 _BOM = b"\xef\xbb\xbf"
 
@@ -45,8 +48,9 @@ def read_matrices(path: str | Path) -> Iterator[tuple[str, Cells]]:
     """Yield each matrix of a file: its place («squares.txt, line 5») and its (n, n) cells.
 
     Reads rows, one matrix a line, CSV, JSON nested lists and integer ``.npy``; ``-`` is standard input. Text
-    is read as it comes, JSON and ``.npy`` whole. Raises ValueError, one sentence with file and line, for what
-    is no square matrix of integers from 0 on whose lines add to less than 2**63, and for a file without any.
+    is read as it comes, of a file some megabytes at a time, JSON and ``.npy`` whole. Raises ValueError, one
+    sentence with file and line, for what is no square matrix of integers from 0 on whose lines add to less
+    than 2**63, and for a file without any.
     """
     standard = str(path) == "-"
     name = "standard input" if standard else printable(str(path))
@@ -76,21 +80,71 @@ def _matrices(file: BinaryIO, name: str, json_only: bool) -> Iterator[tuple[str,
     if head and head[0].startswith(_NUMPY):
         yield from _from_numpy(b"".join(head) + file.read(), name)
         return
-    lines: Iterable[bytes] = chain(head, file)
     if first and (json_only or first in b"[{"):
-        data = b"".join(lines)
+        data = b"".join(chain(head, file))
         value = _load_json(data, name, json_only or first == b"{")
         if value is not None:
             yield from _from_json(value, name)
+        else:
+            yield from _from_text(data.splitlines(), 1, name)
+    elif file.seekable():
+        yield from _from_plain(b"".join(head), file, name)
+    else:
+        yield from _from_text(chain(head, file), 1, name)
+
+
+def _from_plain(begun: bytes, file: BinaryIO, name: str) -> Iterator[tuple[str, Cells]]:
+    """Read a file at speed as long as it holds square blocks of digits and spaces, the rest line by line."""
+    line = 1
+    text = begun + file.read(_CHUNK)
+    while text:
+        end = len(text) if len(text) < _CHUNK else _last_gap(text)
+        found = _plain_blocks(text[:end])
+        if found is None:
+            rest = BytesIO(text + file.readline())
+            yield from _from_text(chain(rest, file), line, name)
             return
-        lines = data.splitlines()
-    yield from _from_text(lines, name)
+        for first, cells in found:
+            place = f"{name}, line {line + first}"
+            yield place, _square(cells, place)
+        line += text.count(b"\n", 0, end)
+        text = text[end:] + file.read(_CHUNK)
 
 
-def _from_text(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, Cells]]:
+def _last_gap(text: bytes) -> int:
+    """Return where the last empty line ends that more text follows; 0 where there is none."""
+    return max(text.rfind(gap) + len(gap) if gap in text else 0 for gap in (b"\n\n", b"\n\r\n"))
+
+
+def _plain_blocks(text: bytes) -> list[tuple[int, Cells]] | None:
+    """Return the matrices of blocks of n lines with n numbers each, with the index of their first lines.
+
+    None where anything else stands in the text, or a number that may be too large.
+    """
+    if text.translate(None, _PLAIN):
+        return None
+    data = np.frombuffer(b"\n" + text + b"\n", dtype=np.uint8)
+    edges = np.flatnonzero(np.diff(data > _SPACE))
+    starts, ends = edges[::2], edges[1::2]
+    if not starts.size or (ends - starts).max() >= _DIGITS:
+        return None
+    numbers = np.fromstring(text, dtype=np.int64, sep=" ")
+    breaks = np.flatnonzero(data == _NEWLINE)
+    counts = np.diff(np.searchsorted(starts, breaks))
+    changes = np.flatnonzero(np.diff(counts > 0, prepend=False, append=False))
+    firsts, lengths = changes[::2], changes[1::2] - changes[::2]
+    widths = counts[firsts]
+    if (counts[counts > 0] != np.repeat(lengths, lengths)).any() or (widths != lengths).any():
+        return None
+    pieces = np.split(numbers, np.cumsum(lengths * lengths)[:-1])
+    shaped = zip(firsts.tolist(), lengths.tolist(), pieces, strict=True)
+    return [(first, cells.reshape(order, order)) for first, order, cells in shaped]
+
+
+def _from_text(lines: Iterable[bytes], begin: int, name: str) -> Iterator[tuple[str, Cells]]:
     rows = (
         (place, _text_row(line, place))
-        for place, line in ((f"{name}, line {number}", line) for number, line in enumerate(lines, 1))
+        for place, line in ((f"{name}, line {number}", line) for number, line in enumerate(lines, begin))
     )
     for numbers, block in groupby(rows, key=lambda row: bool(row[1])):
         if numbers:

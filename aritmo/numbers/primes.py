@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import ParamSpec, TypeVar
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,23 +28,45 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function with numba at its first call; keep the machine code on disk where that is allowed.
 
     Importing numba takes longer than checking a thousand squares, so it waits until something needs it.
-    The function may call nothing but numpy, builtins and its own inner functions.
+    The function may call nothing but numpy, builtins, its own inner functions and other compiled functions of
+    its file: what is kept on disk is renewed when that file changes, and only then.
     """
 
     @cache
     def machine() -> Callable[P, R]:
         from numba import njit
 
+        linked = _linked(function)
         try:
-            return njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+            return njit(cache=True, nogil=True)(linked)  # type: ignore[no-any-return]
         except RuntimeError:  # neither beside the source nor in the home folder may a file be written
-            return njit(nogil=True)(function)  # type: ignore[no-any-return]
+            return njit(nogil=True)(linked)  # type: ignore[no-any-return]
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return machine()(*args, **kwargs)
 
+    _machines[call] = machine
     return call
+
+
+_machines: dict[Any, Callable[[], Any]] = {}
+"""What ``compiled`` gave out, and what makes the machine code behind it."""
+
+
+def _linked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function, or where it names others of ``compiled``, a copy that calls their machine code."""
+    names = {
+        name: _machines[other]()
+        for name in function.__code__.co_names
+        if isinstance(other := function.__globals__.get(name), FunctionType)
+        and other in _machines
+        and other.__module__ == function.__module__
+    }
+    if not names:
+        return function
+    copy = FunctionType(function.__code__, function.__globals__ | names, function.__name__, function.__defaults__)
+    return wraps(function)(copy)
 
 
 def sieve(limit: int) -> NDArray[np.bool_]:

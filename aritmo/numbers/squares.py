@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.primes import are_prime
+from aritmo.numbers.primes import are_prime, sieve
 
 Cells = NDArray[np.int64]
 """A square as an (n, n) array, rows from top to bottom."""
@@ -26,7 +26,10 @@ class SquareCheck:
     where that is an integer. ``nested_down_to`` is the order of the smallest square that is still magic when
     borders are taken off one by one: ``order`` where only the whole is magic, None where not even the whole
     is. It ends at 3 (odd) or 4 (even), since a single cell is always magic. ``primes`` counts the cells that
-    are prime. Each defect is one sentence whose kind stands before its first ``:``.
+    are prime. Each defect is one sentence whose kind stands before its first ``:``. ``not_nested`` has such a
+    sentence for each inner square that is not magic, with its first wrong line, from the outside in; they are
+    defects only of what was to be nested. Where the whole has no common sum, the inner squares are held against
+    the sum of most lines, if there is one.
     """
 
     order: int
@@ -36,6 +39,7 @@ class SquareCheck:
     nested_down_to: int | None
     primes: int
     defects: tuple[str, ...]
+    not_nested: tuple[str, ...]
 
     @property
     def valid(self) -> bool:
@@ -76,23 +80,56 @@ def check_square(cells: NDArray[np.int64] | Sequence[Sequence[int]], nested: boo
     """
     square = as_square(cells)
     order = len(square)
-    prime = are_prime(square)
+    prime = _known_primes(square)
     sums = np.concatenate(line_sums(square))
     magic_sum = int(sums[0]) if (sums == sums[0]).all() else None
-    defects = [*_composites(square, prime), *_repeats(square), *_unequal(sums.tolist(), order)]
-    down_to = None if magic_sum is None else _nested_down_to(square, magic_sum)
-    if nested and (down_to is None or down_to > _core(order)):
-        defects.append(_not_nested(square, magic_sum, down_to))
+    defects = [*_composites(square, prime), *_repeats(square)]
+    reference = magic_sum
+    if magic_sum is None:
+        totals = sums.tolist()
+        defects += _unequal(totals, order)
+        common = common_sum(totals)
+        reference = common if 2 * totals.count(common) > len(totals) else None
+    reached, broken = (order, []) if reference is None else _nesting(square, reference)
+    if nested and magic_sum is None:
+        defects.append("not nested: the whole square has no common sum")
+    if nested:
+        defects += broken
     even_pairs = magic_sum is not None and order % 2 == 0 and 2 * magic_sum % order == 0
     return SquareCheck(
         order=order,
         magic_sum=magic_sum,
         centre=int(square[order // 2, order // 2]) if order % 2 else None,
         pair_sum=2 * magic_sum // order if magic_sum is not None and even_pairs else None,
-        nested_down_to=down_to,
+        nested_down_to=None if magic_sum is None else reached,
         primes=int(np.count_nonzero(prime)),
         defects=tuple(defects),
+        not_nested=tuple(broken),
     )
+
+
+class _KnownPrimes:
+    """Tell primes by a table that grows once so many cells were asked for that it pays for itself."""
+
+    _LARGEST = 1 << 25
+    _PER_CELL = 400
+    """So many numbers are sieved in the time of one proof, the start of the compiler not counted."""
+
+    def __init__(self) -> None:
+        self._table = sieve(1)
+        self._asked = 0
+
+    def __call__(self, cells: Cells) -> NDArray[np.bool_]:
+        self._asked += cells.size
+        top = int(cells.max())
+        if top >= self._table.size:
+            if top >= min(self._LARGEST, self._PER_CELL * self._asked):
+                return are_prime(cells)
+            self._table = sieve(1 << top.bit_length())
+        return self._table[np.maximum(cells, 0)]
+
+
+_known_primes = _KnownPrimes()
 
 
 def _place(index: int, order: int) -> str:
@@ -109,9 +146,10 @@ def _composites(square: Cells, prime: NDArray[np.bool_]) -> list[str]:
 
 
 def _repeats(square: Cells) -> list[str]:
-    values = square.ravel().tolist()
-    if len(set(values)) == len(values):
+    ordered = np.sort(square, axis=None)
+    if not (ordered[1:] == ordered[:-1]).any():
         return []
+    values = square.ravel().tolist()
     order = len(square)
     first: dict[int, int] = {}
     return [
@@ -145,45 +183,68 @@ def _unequal(sums: list[int], order: int) -> list[str]:
     ]
 
 
-def _core(order: int) -> int:
+def core_order(order: int) -> int:
     """Return the order at which nesting ends: 3 or 4, or the order itself where that is smaller."""
     return min(order, 3 if order % 2 else 4)
 
 
-def _inner(square: Cells, order: int) -> Cells:
-    border = (len(square) - order) // 2
-    return square[border : border + order, border : border + order]
+def _inner_sums(square: Cells) -> tuple[Cells, NDArray[np.bool_]]:
+    """Return the sums of the lines of the square and of every square inside it, and which are lines.
 
-
-def _nested_down_to(square: Cells, magic_sum: int) -> int:
-    """Return the smallest order reached. Inner squares of order k can only have the sum k * magic_sum / n.
-
-    For let the square of order k-2 have the sum S, and that of order k the sum M. Then opposite border cells
-    add to M - S. The top and bottom rows are k such pairs and add to 2M, so S = M * (k-2) / k.
+    Both are (levels, 2n + 2): level b has b borders taken off, its n rows, n columns and two diagonals stand at
+    their index in the whole. All come from differences of running sums, n * n steps for all levels together.
     """
     order = len(square)
-    reached = order
-    while reached > _core(order):
-        inner = _inner(square, reached - 2)
-        target, rest = divmod(magic_sum * len(inner), order)
-        if rest or any((sums != target).any() for sums in line_sums(inner)):
-            break
-        reached -= 2
-    return reached
+    levels = (order - core_order(order)) // 2 + 1
+
+    def between(lines: Cells) -> Cells:
+        """Return (levels, width): the sums down each of the columns of ``lines``, b cells less at either end."""
+        running = np.zeros((order + 1, lines.shape[1]), dtype=np.int64)
+        np.cumsum(lines, axis=0, out=running[1:])
+        return running[::-1][:levels] - running[:levels]
+
+    diagonals = np.stack([square.diagonal(), square[:, ::-1].diagonal()], axis=1)
+    sums = np.concatenate([between(square.T), between(square), between(diagonals)], axis=1)
+    index, border = np.arange(order), np.arange(levels)[:, None]
+    inside = (index >= border) & (index < order - border)
+    return sums, np.concatenate([inside, inside, np.ones((levels, 2), dtype=np.bool_)], axis=1)
 
 
-def _not_nested(square: Cells, magic_sum: int | None, down_to: int | None) -> str:
-    if magic_sum is None or down_to is None:
-        return "not nested: the whole square has no common sum"
-    inner = _inner(square, down_to - 2)
-    order = len(inner)
-    target, rest = divmod(magic_sum * order, len(square))
-    if rest:
-        return f"not nested: {order}/{len(square)} of {magic_sum}, the sum of order {order}, is no integer"
-    sums = np.concatenate(line_sums(inner)).tolist()
-    wrong = next(index for index, total in enumerate(sums) if total != target)
-    line = _line_name(wrong, order)
-    return f"not nested: in the inner square of order {order} {line} adds to {sums[wrong]}, not {target}"
+def _nesting(square: Cells, magic_sum: int) -> tuple[int, list[str]]:
+    """Return the order down to which the inner squares are magic, and one sentence for each that is not.
+
+    Inner squares of order k can only have the sum k * magic_sum / n. For let the square of order k-2 have the
+    sum S, and that of order k the sum M. Then opposite border cells add to M - S. The top and bottom rows are
+    k such pairs and add to 2M, so S = M * (k-2) / k.
+    """
+    order = len(square)
+    if order <= core_order(order):
+        return order, []
+    sums, inside = _inner_sums(square)
+    orders = range(order, 0, -2)[: len(sums)]
+    targets, rests = zip(*(divmod(magic_sum * inner, order) for inner in orders), strict=True)
+    wrong = (sums != np.array(targets)[:, None]) & inside
+    failed = np.flatnonzero(wrong.any(axis=1) | (np.array(rests) > 0))
+    failed = failed[failed > 0]
+    broken = []
+    for level in failed.tolist():
+        inner = orders[level]
+        if rests[level]:
+            told = f"{inner}/{order} of {magic_sum}, the sum of order {inner}, is no integer"
+        else:
+            line = int(wrong[level].argmax())
+            name = _inner_line_name(line, order, level)
+            told = f"in the inner square of order {inner} {name} adds to {sums[level, line]}, not {targets[level]}"
+        broken.append(f"not nested: {told}")
+    return (orders[int(failed[0]) - 1] if broken else orders[-1]), broken
+
+
+def _inner_line_name(line: int, order: int, border: int) -> str:
+    """Return the name of a line within the square inside so many borders, given its index in the whole."""
+    inner = order - 2 * border
+    if line < 2 * order:
+        return _line_name(line - border if line < order else line - order - border + inner, inner)
+    return _line_name(line - 2 * order + 2 * inner, inner)
 
 
 def symmetries(cells: Cells) -> Cells:

@@ -12,8 +12,6 @@ from xml.etree import ElementTree
 import pytest
 
 from aritmo.cli import main
-from aritmo.numbers.matrixfiles import read_matrices
-from aritmo.numbers.squares import check_square, key
 
 GOOD = "17 89 71\n113 59 5\n47 29 101\n"
 BAD = "17 89 71\n113 59 5\n47 9 101\n"
@@ -45,49 +43,13 @@ def aritmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return run
 
 
-@pytest.mark.parametrize(("below", "squares"), [(0, 0), (1_000, 159), (10_000, 15_817)])
-def test_count_prints_only_the_number(aritmo: Aritmo, below: int, squares: int) -> None:
-    assert aritmo("count", "--order", 3, "--below", below) == (0, f"{squares}\n", "")
-
-
-def test_count_for_machines(aritmo: Aritmo) -> None:
-    told = json.loads(aritmo("count", "--below", 1_000, "--json").out)
-    assert told == {"order": 3, "below": 1_000, "squares": 159}
-
-
-def test_make_writes_different_valid_squares(aritmo: Aritmo) -> None:
-    assert aritmo("make", "--count", 50, "--seed", 4, "--below", 5_000, "--out", "made.txt").status == 0
-    squares = [cells for _, cells in read_matrices("made.txt")]
-    assert all(check_square(cells).valid and cells.max() < 5_000 for cells in squares)
-    assert len({key(cells) for cells in squares}) == len(squares) == 50
-
-
-def test_make_gives_the_same_bytes_for_the_same_seed(aritmo: Aritmo) -> None:
-    for seed, name in ((1, "a"), (1, "b"), (2, "c")):
-        aritmo("make", "--count", 20, "--seed", seed, "--below", 1_000, "--out", name)
-    assert Path("a").read_bytes() == Path("b").read_bytes() != Path("c").read_bytes()
-
-
-def test_make_for_machines(aritmo: Aritmo) -> None:
-    told = json.loads(aritmo("make", "--count", 2, "--below", 1_000, "--out", "a", "--json").out)
-    assert told == {"file": "a", "order": 3, "below": 1_000, "seed": 1, "squares": 2}
-
-
-def test_make_writes_nothing_where_too_few_exist(aritmo: Aritmo) -> None:
-    ended = aritmo("make", "--count", 160, "--below", 1_000, "--out", "a")
-    assert ended.status == 2
-    assert "159 squares" in ended.err
-    assert not list(Path().iterdir())
-
-
-@pytest.mark.parametrize("verb", [("make", "--count", 1), ("draw", "squares.txt")])
-def test_no_file_is_written_over_unless_asked(aritmo: Aritmo, verb: tuple[object, ...]) -> None:
+def test_no_file_is_written_over_unless_asked(aritmo: Aritmo) -> None:
     Path("squares.txt").write_text(GOOD)
     Path("out").write_text("mine")
-    ended = aritmo(*verb, "--out", "out")
+    ended = aritmo("draw", "squares.txt", "--out", "out")
     assert (ended.status, Path("out").read_text()) == (2, "mine")
     assert "--force" in ended.err
-    assert aritmo(*verb, "--out", "out", "--force").status == 0
+    assert aritmo("draw", "squares.txt", "--out", "out", "--force").status == 0
     assert Path("out").read_text() != "mine"
 
 
@@ -122,7 +84,7 @@ def test_check_shows_ten_defects_and_json_all(aritmo: Aritmo) -> None:
     assert lines[11] == f"  and {len(matrix['defects']) - 10} more"
     assert matrix["place"] == "worse.txt, line 1"
     assert (matrix["order"], matrix["valid"], matrix["magic_sum"], matrix["primes"]) == (3, False, None, 0)
-    assert total == {"matrices": 1, "valid": 0}
+    assert total == {"matrices": 1, "valid": 0, "unreadable": 0, "skipped": {}}
 
 
 def test_check_tells_pair_sums_of_even_orders(aritmo: Aritmo) -> None:
@@ -156,10 +118,11 @@ def test_a_drawing_marks_what_is_wrong(aritmo: Aritmo) -> None:
     Path("a<&>.txt").write_text(GOOD + "\n" + BAD)
     assert aritmo("draw", "a<&>.txt", "--which", 2, "--out", "square.svg").status == 0
     drawing = ElementTree.parse("square.svg").getroot()
-    boxes = [box.get("class") for box in drawing.iter(f"{SVG}rect")]
-    assert boxes == ["ring0"] * 4 + ["ring1"] + ["ring0"] * 2 + ["composite", "ring0"]
+    boxes = [box.get("class", "").removeprefix("box ") for box in drawing.iter(f"{SVG}rect")]
+    assert boxes == ["core"] * 4 + ["centre"] + ["core"] * 2 + ["composite", "core"]
     texts = list(drawing.iter(f"{SVG}text"))
-    assert [text.text for text in texts if text.get("class") is None] == BAD.split()
+    assert [text.text for text in texts if text.get("class") in ("cell", "defect")] == BAD.split()
+    assert [text.text for text in texts if text.get("class") == "defect"] == ["9"]
     assert [text.text for text in texts if text.get("class") == "wrong"] == ["157", "157"]
     assert [text.text for text in texts if text.get("class") == "sum"] == ["177"] * 6
     assert texts[0].text is not None
@@ -179,16 +142,12 @@ def test_everything_drawn_is_inside_the_picture(aritmo: Aritmo) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("count", "--order", 5), "only squares of order 3 .* not of order 5"),
-        (("count", "--below", 10**12), "searched up to"),
-        (("count", "--below", "many"), "--below"),
-        (("make", "--order", 7, "--out", "a"), "only squares of order 3 .* not of order 7"),
-        (("make", "--out", "."), "is a folder"),
-        (("make", "--out", "none/a"), "there is no folder none"),
-        (("make", "--count", 0, "--out", "a"), "--count"),
+        (("draw", "good.txt", "--out", "."), "is a folder"),
         (("draw", "good.txt", "--which", 2, "--out", "a"), "fewer than 2 matrices"),
         (("draw", "good.txt", "--out", "none/a"), "there is no folder none"),
-        (("check", "."), "is a folder"),
+        (("draw", "good.txt", "--which", 2, "--out", "a.png"), "fewer than 2 matrices"),
+        (("stats", "missing.txt"), "there is no file missing.txt"),
+        (("stats", "good.txt", "--picture", "good.txt"), "is there already"),
         (("check", "letters.txt"), "line 1"),
         (("check",), "files"),
     ],
@@ -202,8 +161,103 @@ def test_wrong_use_is_one_sentence(aritmo: Aritmo, words: tuple[object, ...], to
     assert {path.name for path in Path().iterdir()} == {"good.txt", "letters.txt"}
 
 
-@pytest.mark.parametrize("verb", ["count", "make", "check", "draw"])
+@pytest.mark.parametrize("verb", ["check", "stats", "draw"])
 def test_every_help_has_an_example(aritmo: Aritmo, verb: str) -> None:
     ended = aritmo(verb, "--help")
     assert ended.status == 0
     assert f"aritmo squares {verb}" in " ".join(ended.out.split())
+
+
+def test_check_lists_a_folder_as_a_table(aritmo: Aritmo) -> None:
+    Path("set/deep").mkdir(parents=True)
+    Path("set/deep/b.txt").write_text(GOOD)
+    Path("set/a.txt").write_text(BAD + "\n" + GOOD)
+    Path("set/.hidden.txt").write_text("x")
+    Path("set/notes.md").write_text("x")
+    Path("set/link.txt").symlink_to("a.txt")
+    ended = aritmo("check", "set", "--nested")
+    assert (ended.status, ended.err) == (1, "")
+    head, *rows = ended.out.splitlines()
+    assert " ".join(head.split()) == "matrix order centre or pair sum magic sum nested to valid first defect"
+    assert [row.split("  ", 1)[0] for row in rows if row.startswith("set")] == [
+        "set/a.txt",
+        "set/a.txt, line 5",
+        "set/deep/b.txt",
+    ]
+    assert "4 defects  not prime: 9 in row 3, column 2" in rows[0]
+    assert rows[1:4] == [
+        "  sum: row 3 adds to 157, most lines to 177",
+        "  sum: column 2 adds to 157, most lines to 177",
+        "  not nested: the whole square has no common sum",
+    ]
+    assert rows[5].split() == ["set/deep/b.txt", "3", "59", "177", "3", "yes"]
+    assert rows[6:] == ["2 of 3 matrices are valid", "skipped in folders: 1 .md, 1 hidden, 1 symbolic link"]
+
+
+def test_one_unreadable_file_does_not_stop_the_rest(aritmo: Aritmo) -> None:
+    Path("set").mkdir()
+    Path("set/a.txt").write_text("1 2\n3\n")
+    Path("set/b.txt").write_text(BAD)
+    Path("set/c.txt").write_text(GOOD)
+    ended = aritmo("check", "set", "--json")
+    assert ended.status == 2
+    assert ended.err.startswith("aritmo: set/a.txt, line 2: ")
+    told = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line.get("valid") for line in told[:-1]] == [None, False, True]
+    assert ended.err == f"aritmo: {told[0]['error']}\n"
+    assert told[-1] == {"matrices": 2, "valid": 1, "unreadable": 1, "skipped": {}}
+
+
+def test_an_empty_folder_is_wrong_use(aritmo: Aritmo) -> None:
+    Path("set").mkdir()
+    ended = aritmo("check", "set")
+    assert (ended.status, ended.out) == (2, "")
+    assert "set holds no file of matrices" in ended.err
+
+
+def test_a_table_of_many_pages_keeps_its_order(aritmo: Aritmo) -> None:
+    Path("set").mkdir()
+    Path("set/all.txt").write_text((GOOD + "\n") * 1_203)
+    lines = aritmo("check", "set").out.splitlines()
+    assert len(lines) == 1_205
+    assert [line.split("  ")[0] for line in lines[2:-1]] == [
+        f"set/all.txt, line {4 * i + 1}" for i in range(1, 1203)
+    ]
+    assert lines[-1] == "1,203 of 1,203 matrices are valid"
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<svg")])
+def test_a_drawing_takes_the_form_of_its_name(aritmo: Aritmo, name: str, begins: bytes) -> None:
+    Path("\u6570.txt").write_text(BAD)
+    assert aritmo("draw", "\u6570.txt", "--out", name).status == 0
+    assert Path(name).read_bytes().startswith(begins)
+
+
+def test_a_png_that_nobody_could_read_is_refused(aritmo: Aritmo) -> None:
+    Path("large.txt").write_text("\n".join(" ".join(str(300 * r + c) for c in range(300)) for r in range(300)))
+    ended = aritmo("draw", "large.txt", "--out", "large.png")
+    assert (ended.status, ended.out) == (2, "")
+    assert "give the name of an .svg" in ended.err
+    assert not Path("large.png").exists()
+
+
+def test_stats_tell_and_draw_the_same_numbers(aritmo: Aritmo) -> None:
+    Path("a.txt").write_text(GOOD)
+    ended = aritmo("stats", "a.txt", "--picture", "a.svg")
+    assert ended.status == 0
+    assert "super-primes: 3 cells (33.3 %), 3 distinct" in ended.out
+    told = json.loads(aritmo("stats", "a.txt", "--picture", "a.png", "--json").out)
+    assert (told["squares"], told["orders"], told["numbers"]["super_primes"]) == (1, {"3": 1}, 3)
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    first = Path("a.svg").read_bytes()
+    ElementTree.fromstring(first)
+    aritmo("stats", "a.txt", "--picture", "a.svg", "--force")
+    assert Path("a.svg").read_bytes() == first
+
+
+def test_stats_of_what_is_partly_unreadable(aritmo: Aritmo) -> None:
+    Path("a.txt").write_text(GOOD + "\n1 2\n")
+    ended = aritmo("stats", "a.txt")
+    assert ended.status == 2
+    assert ended.out.startswith("1 squares: 1 of order 3")
+    assert "a.txt, line 5" in ended.err

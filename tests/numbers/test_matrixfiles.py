@@ -294,3 +294,47 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_matrices(path, broken())
     assert cells_of(path) == [A, B]
     assert [entry.name for entry in tmp_path.iterdir()] == ["squares.txt"]
+
+
+def outcome(path: Path) -> tuple[list[tuple[str, list[list[int]]]], str]:
+    found = []
+    try:
+        for place, cells in read_matrices(path):
+            found.append((place, cells.tolist()))
+    except ValueError as error:
+        return found, str(error)
+    return found, ""
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [ROWS, "2 3\n5  7\n", "\n", "\r\n", " \n", "7\n", "7\r", FLAT, "Matrix 3\n", "1 2\n", "x", "9" * 19]
+        ),
+        max_size=8,
+    ),
+    st.integers(1, 60),
+)
+def test_the_fast_reader_reads_what_the_slow_one_does(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[str], chunk: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "pieces.txt"
+    path.write_bytes("".join(pieces).encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aritmo.numbers.matrixfiles._CHUNK", chunk)
+        fast = outcome(path)
+        patch.setattr("aritmo.numbers.matrixfiles._plain_blocks", lambda text: None)
+        assert fast == outcome(path)
+
+
+def test_a_pipe_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pipe(BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    pipe = Pipe((ROWS + "\n" + FLAT).encode())
+    monkeypatch.setattr(sys, "stdin", type("Stream", (), {"buffer": pipe}))
+    matrices = read_matrices("-")
+    assert next(matrices)[1].tolist() == A
+    assert pipe.tell() < len(ROWS) + len(FLAT)
+    assert [cells.tolist() for _, cells in matrices] == [A]

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from aritmo.numbers.primes import are_prime
+from aritmo.numbers.rings import draw_odd
 from aritmo.numbers.squares import (
+    _KnownPrimes,
     canonical,
     canonical_many,
     check_square,
@@ -246,3 +249,60 @@ def test_a_large_square_with_all_its_defects() -> None:
 def test_what_is_no_square_of_integers_is_refused(cells: NDArray[np.int64]) -> None:
     with pytest.raises(ValueError, match=r"^[^\n]+; (make|give) [^\n]+$"):
         check_square(cells)
+
+
+def naive_levels(rows: Rows, total: int) -> list[str]:
+    """Return the first words of each sentence on an inner square whose sums are not their share of the total."""
+    n = len(rows)
+    told = []
+    for b in range(1, (n - (3 if n % 2 else 4)) // 2 + 1):
+        k = n - 2 * b
+        sums = naive_sums([row[b : n - b] for row in rows[b : n - b]])
+        if k * total % n:
+            told.append(f"not nested: {k}/{n} of {total}")
+        elif wrong := [i for i, s in enumerate(sums) if s * n != k * total]:
+            names = [*(f"row {i + 1}" for i in range(k)), *(f"column {i + 1}" for i in range(k))]
+            name = [*names, "the main diagonal", "the other diagonal"][wrong[0]]
+            told.append(f"not nested: in the inner square of order {k} {name} adds to {sums[wrong[0]]},")
+    return told
+
+
+@given(
+    st.sampled_from([641, 1361, 0]),
+    st.integers(0, 9),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-2, 2)), max_size=2),
+)
+def test_every_level_that_fails_is_told(centre: int, seed: int, changes: list[tuple[int, int, int]]) -> None:
+    cells = draw_odd(centre, {641: 7, 1361: 9}[centre], 1, seed)[0] if centre else np.array(NESTED_6)
+    for row, column, by in changes:
+        cells[row, column] += by
+    check = check_square(cells)
+    sums = naive_sums(cells.tolist())
+    common = max(sums, key=sums.count)
+    if 2 * sums.count(common) > len(sums):
+        expected = naive_levels(cells.tolist(), common)
+        assert len(expected) == len(check.not_nested)
+        assert all(a.startswith(b) for a, b in zip(check.not_nested, expected, strict=True))
+    told = [defect for defect in check_square(cells, nested=True).defects if defect.startswith("not nested")]
+    whole = [] if check.magic_sum is not None else ["not nested: the whole square has no common sum"]
+    assert told == [*whole, *check.not_nested]
+
+
+def test_one_wrong_cell_is_told_at_each_level_that_holds_it() -> None:
+    cells = np.array(NESTED_6)
+    cells[1, 2] += 2
+    check = check_square(cells, nested=True)
+    assert check.not_nested == ("not nested: in the inner square of order 4 row 1 adds to 76, not 74",)
+    cells = np.array(NESTED_6)
+    cells[0, 2] += 2
+    assert check_square(cells).not_nested == ()
+
+
+@given(st.lists(st.integers(0, 3_000_000), min_size=9, max_size=9), st.integers(1, 12))
+def test_primes_are_the_same_however_many_were_asked_for(flat: list[int], times: int) -> None:
+    known = _KnownPrimes()
+    cells = np.array(flat).reshape(3, 3)
+    many = np.tile(cells, (10 * times, 10 * times))
+    assert (known(many) == are_prime(many)).all()
+    assert (known(cells) == are_prime(cells)).all()
+    assert not known(-cells - 1).any()
