@@ -1,4 +1,4 @@
-"""Open a model by name: ``tiny`` made on the spot, GPT-2 and GPT-J, a folder, or any causal LM of the Hub.
+"""Open a model by name: ``tiny`` made on the spot, a shipped one, GPT-2 and GPT-J, a folder, or any of the Hub.
 
 Weights come from safetensors only, and code that lies in a model folder is never run.
 """
@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from aritmo.numbers.randomness import seed_of
+from aritmo.shipped import SHIPPED, shipped_folder
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -50,7 +51,7 @@ def open_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a model and its tokenizer, in evaluation mode.
 
-    ``name`` is ``tiny``, a short name of ``KNOWN``, a folder, or a Hub name («owner/name»).
+    ``name`` is ``tiny``, a shipped model's, a short name of ``KNOWN``, a folder, or a Hub name («owner/name»).
     ``tokenizer`` replaces the one that lies beside the weights; ``tiny`` has none of its own.
     ``context`` is how many tokens the model must take at once; ``seed`` draws the weights of ``tiny``.
     Raises ValueError in one sentence for a name, folder or file that cannot be used.
@@ -146,6 +147,8 @@ def _source(name: str) -> str:
     """Return the folder or Hub name behind ``name``, once its files have been looked at."""
     if name in KNOWN:
         return KNOWN[name]
+    if name in SHIPPED:
+        return str(shipped_folder(name))
     folder = Path(name)
     if folder.is_dir():
         _check_folder(folder)
@@ -154,8 +157,8 @@ def _source(name: str) -> str:
         raise ValueError(f"model {name} is a file; give the folder that holds config.json and *.safetensors")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
-    close = difflib.get_close_matches(name, ["tiny", *KNOWN], n=3, cutoff=0.5)
-    meant = f"did you mean {' or '.join(close)}?" if close else f"known are tiny, {', '.join(KNOWN)}"
+    close = difflib.get_close_matches(name, ["tiny", *SHIPPED, *KNOWN], n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(close)}?" if close else f"known are tiny, {', '.join([*SHIPPED, *KNOWN])}"
     raise ValueError(f"there is no model {name!r} and no folder of that name; {meant} (Hub names read owner/name)")
 
 

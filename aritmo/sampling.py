@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from aritmo.models import quiet_transformers
 from aritmo.numbers.randomness import seed_of
+from aritmo.positions import Layout, lay_out
 from aritmo.progress import Progress
 from aritmo.tokens import encode_batch
 
@@ -75,23 +76,26 @@ def write(
     A text ends at the tokenizer's end token, after ``max_new_tokens``, or where the model's context is full.
     The iterator may be closed early; between texts the model is in the mode in which it was given.
 
-    Raises ValueError at once for a prompt that is empty or leaves no room in the context, or a tokenizer
-    without an end token; and while writing, for a model whose logits are not finite.
+    A model whose config says ``ids_a_place`` has its position ids coupled by digit place (``positions``).
+
+    Raises ValueError at once for a prompt that is empty, leaves no room in the context, or is not what coupled
+    positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token, so no text could end: give it an eos_token")
-    context = _context(model)
+    context, ids_a_place = _context(model), getattr(model.config, "ids_a_place", 0)
     rows = []
-    for i, ids in enumerate(encode_batch(tokenizer, prompts)):
+    for i, (prompt, ids) in enumerate(zip(prompts, encode_batch(tokenizer, prompts), strict=True)):
         if not ids:
             raise ValueError(f"prompt {start + i} is empty: give at least one token to write on from")
-        room = min(config.max_new_tokens, context - len(ids))
+        layout = lay_out(prompt, len(ids), context, ids_a_place)
+        room = min(config.max_new_tokens, layout.room)
         if room < 1:
             raise ValueError(
                 f"prompt {start + i} has {len(ids):,} tokens and leaves no room in the model's context of "
                 f"{context:,}: shorten it or take a model with a longer context"
             )
-        rows.append(_Row(start + i, ids, room))
+        rows.append(_Row(start + i, ids, layout, room))
     return _write_windows(_Writer(model, tokenizer, config), rows, progress)
 
 
@@ -146,10 +150,11 @@ def _weights(scores: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A prompt on its way: its tokens, and how many new ones there is room for."""
+    """A prompt on its way: its tokens, their positions, and how many new ones there is room for."""
 
     index: int
     ids: list[int]
+    layout: Layout
     room: int
 
 
@@ -291,17 +296,21 @@ class _Batch:
         device = writer.model.device
         longest = max(len(row.ids) for row in rows)
         ids = np.zeros((len(rows), longest), dtype=np.int64)
+        positions = np.zeros_like(ids)
         mask = np.ones((len(rows), longest + steps), dtype=np.int64)
         for line, row in enumerate(rows):
             ids[line, longest - len(row.ids) :] = row.ids
+            positions[line, longest - len(row.ids) :] = row.layout.ids
             mask[line, : longest - len(row.ids)] = 0
         self.places = np.arange(len(rows))
         self._step = 0
         self._length = longest
         self._input = torch.from_numpy(ids).to(device)
-        # Without padding no mask is needed, and attention is faster without one.
-        self._mask = None if mask.all() else torch.from_numpy(mask).to(device)
-        positions = np.maximum(mask[:, :longest].cumsum(axis=1) - 1, 0)
+        self._stride = rows[0].layout.stride
+        # Attention is faster without a mask; but where position ids jump, transformers takes a row without one
+        # for several texts, each of which sees only itself.
+        needless = mask.all() and (np.diff(positions) == 1).all()
+        self._mask = None if needless else torch.from_numpy(mask).to(device)
         self._positions = torch.from_numpy(positions).to(device)
         self._cache = _open_cache(writer.model)
         self._drawn: torch.Tensor | None = None
@@ -323,7 +332,7 @@ class _Batch:
         self._length += 1
         self._input = tokens[:, None]
         # A line that has ended is carried along for a while, and must not leave the model's positions.
-        self._positions = (self._positions[:, -1:] + 1).clamp(max=writer.context - 1)
+        self._positions = (self._positions[:, -1:] + self._stride).clamp(max=writer.context - 1)
         return tokens
 
     def drop(self, ended: NDArray[np.bool_]) -> None:

@@ -1,4 +1,4 @@
-"""Adding two numbers, in the two ways in which the report trained its model."""
+"""Adding two numbers: the two ways in which the report trained its model, and one for coupled positions."""
 
 import re
 from collections.abc import Iterator
@@ -10,14 +10,19 @@ from aritmo.numbers.columns import MAX_PLACES, PLACE_WORDS, Column, add_columns,
 from aritmo.numbers.randomness import Split, Stream
 from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
 
-_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES}
+_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES, "aligned": 4000}
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PROMPT = {
     "plain": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}=\s*"),
     "tutorial": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}\s*"),
+    "aligned": re.compile(rf"\s*\${_NUMBER}\+{_NUMBER}=\s*"),
 }
-_PLAIN_ANSWER = re.compile(r"\s*([0-9]+)(?![0-9])")
-_RESULT = re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?![0-9])")
+_ENDING = {"plain": "=", "tutorial": "\n\n", "aligned": "="}
+_ANSWER = {
+    "plain": re.compile(r"\A\s*([0-9]+)(?![0-9])"),
+    "tutorial": re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?![0-9])"),
+    "aligned": re.compile(r"\A\s*([0-9]+)\s*\Z"),
+}
 
 
 class Sum(NamedTuple):
@@ -30,7 +35,7 @@ class Sum(NamedTuple):
 class Addition:
     name = "addition"
     version = 1
-    styles: tuple[str, ...] = ("plain", "tutorial")
+    styles: tuple[str, ...] = ("plain", "tutorial", "aligned")
     words: tuple[str, ...] = (
         "STEP",
         "Number",
@@ -64,12 +69,15 @@ class Addition:
         return f"{problem.a}+{problem.b}"
 
     def prompt(self, problem: Sum, style: str) -> str:
-        return f"{problem.a}+{problem.b}" + ("=" if style == "plain" else "\n\n")
+        begin = "$" if style == "aligned" else ""
+        return f"{begin}{problem.a}+{problem.b}{_ENDING[style]}"
 
     def completion(self, problem: Sum, style: str) -> str:
         if style == "plain":
             a, b = problem
             return f"{a + b}\nAdding {a} and {b} means counting on from {a} by {b} and gives {a + b}."
+        if style == "aligned":
+            return str(problem.a + problem.b)[::-1]
         return "\n".join(_tutorial(problem))
 
     def read_prompt(self, prompt: str, style: str) -> Sum:
@@ -85,9 +93,11 @@ class Addition:
 
     def judge(self, problem: Sum, completion: str, style: str) -> Verdict:
         expected = str(problem.a + problem.b)
-        match = _PLAIN_ANSWER.match(completion) if style == "plain" else _RESULT.search(completion)
+        match = _ANSWER[style].search(completion)
         answer = match[1] if match and len(match[1]) <= _MAX_DIGITS[style] + 1 else None
-        wrong = (_first_wrong_plain if style == "plain" else _first_wrong)(problem, completion)
+        if answer and style == "aligned":
+            answer = answer[::-1]
+        wrong = _FIRST_WRONG[style](problem, completion)
         reasons = []
         if answer is None:
             reasons.append("no result: the text names no sum")
@@ -190,3 +200,14 @@ def _first_wrong_plain(problem: Sum, completion: str) -> str | None:
         if right != written:
             return name or "text after the explanation"
     return None
+
+
+def _first_wrong_aligned(problem: Sum, completion: str) -> str | None:
+    expected = str(problem.a + problem.b)[::-1]
+    for place, (right, written) in enumerate(zip_longest(expected, completion.strip()), 1):
+        if right != written:
+            return f"digit {place} from the right" if right else "text after the result"
+    return None
+
+
+_FIRST_WRONG = {"plain": _first_wrong_plain, "tutorial": _first_wrong, "aligned": _first_wrong_aligned}

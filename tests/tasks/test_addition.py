@@ -149,3 +149,24 @@ def test_place_names_go_on_past_the_reports() -> None:
 def test_corpus_words_cover_the_tutorial() -> None:
     text = task.completion(Sum(10**60, 10**65 - 1), "tutorial") + task.completion(Sum(1, 2), "plain")
     assert set(re.findall("[A-Za-z]+", text)) <= set(task.words)
+
+
+@given(operands, operands, st.data())
+def test_every_other_aligned_answer_is_rejected_and_named(a: int, b: int, data: st.DataObject) -> None:
+    right = str(a + b)[::-1]
+    other = data.draw(
+        st.integers(0, 10 ** (len(right) + 1)).map(lambda n: str(n)[::-1]).filter(lambda t: t != right)
+    )
+    verdict = task.judge(Sum(a, b), f" {other}\n", "aligned")
+    at = next(n for n, (x, y) in enumerate(zip(right + "$$", other + "##", strict=False), 1) if x != y)
+    named = f"digit {at} from the right" if at <= len(right) else "text after the result"
+    assert not verdict.valid
+    assert verdict.answer == other[::-1]
+    assert verdict.details["first_wrong"] == named
+
+
+@pytest.mark.parametrize("text", ["", "1 1", "11=", "-11", "١١", "1" * 4002])
+def test_an_aligned_text_that_is_no_number_has_no_answer(text: str) -> None:
+    verdict = task.judge(Sum(5, 6), text, "aligned")
+    assert verdict.answer is None
+    assert verdict.reasons[0] == "no result: the text names no sum"

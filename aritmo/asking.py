@@ -1,0 +1,160 @@
+"""Asking a model problems that people wrote: read, written on, judged exactly.
+
+A shipped model answers in numpy, without torch and transformers; any other is opened with them.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aritmo.positions import lay_out, longest_operand
+from aritmo.progress import Progress
+from aritmo.shipped import SHIPPED, shipped_folder
+from aritmo.tasks import Task, find_task
+from aritmo.tasks.problems import READERS
+from aritmo.workers import cores
+
+Record = dict[str, Any]
+
+_WINDOW = 512
+"""Problems that are written together, before the first of them is answered."""
+_SPARE = 8
+"""Tokens that a model may write more than the right text has: what is cut off there is wrong already."""
+_MOST = 4000
+"""Digits of a number at most, whatever the model. Python itself reads no more than 4,300."""
+
+
+class Line(NamedTuple):
+    """A problem as it was written, and where it stood: empty, or a file and a number of a line."""
+
+    where: str
+    text: str
+
+
+def read_lines(file: Path) -> list[Line]:
+    """Return the lines of a file that hold something; ``-`` is standard input.
+
+    Raises ValueError where it is no UTF-8 text or holds no line.
+    """
+    stdin = str(file) == "-"
+    name = "standard input" if stdin else str(file)
+    try:
+        text = (sys.stdin.buffer.read() if stdin else file.read_bytes()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is no UTF-8 text (byte {error.start + 1:,}): give one problem a line") from None
+    lines = [Line(f"{name}, line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise ValueError(f"{name} holds no problem: write one a line")
+    return lines
+
+
+def ask(
+    task_name: str, lines: Sequence[Line], model: str | None = None, style: str | None = None
+) -> Iterator[Record]:
+    """Read all lines, then yield what the model makes of each, in their order.
+
+    A record has ``problem``; ``text``, what the model wrote; ``answer``, what that says, or None; and
+    ``verdict``, with ``valid``, ``reasons`` and ``details``. Without ``model`` a shipped one is asked.
+    Raises ValueError before the first record for a line that asks nothing or too much, naming where it stood,
+    and for a task, style or model that cannot be had.
+    """
+    task, _ = find_task(task_name)
+    if task.name not in READERS:
+        raise ValueError(f"task {task.name} cannot be asked yet: ask {' or '.join(READERS)}")
+    model, style = choose(task, model, style)
+    writer: _Lean | _Full = _Lean(model, style, task) if model in SHIPPED else _Full(model, style, task)
+    problems = [_read(task, style, writer.most, line) for line in lines]
+    return _answers(task, style, problems, writer)
+
+
+def choose(task: Task[Any], model: str | None, style: str | None) -> tuple[str, str]:
+    """Return the model to ask and the style to ask it in. Raises ValueError where there is none."""
+    if style is not None:
+        find_task(task.name, style)
+    if model is None:
+        for name, shipped in SHIPPED.items():
+            if shipped.task == task.name and style in (None, shipped.style):
+                return name, shipped.style
+        which = f"task {task.name}" + (f" in the style {style}" if style else "")
+        raise ValueError(f"no model for {which} is shipped yet: name one of yours with --model")
+    if model in SHIPPED:
+        shipped = SHIPPED[model]
+        if task.name != shipped.task or style not in (None, shipped.style):
+            raise ValueError(f"model {model} writes {shipped.task} in the style {shipped.style} and nothing else")
+        return model, shipped.style
+    if style is None:
+        raise ValueError(f"nothing says how model {model} writes: give --style, {', '.join(task.styles)}")
+    return model, style
+
+
+def _read(task: Task[Any], style: str, most: int, line: Line) -> Any:
+    try:
+        problem = READERS[task.name](line.text, most)
+        return task.read_prompt(task.prompt(problem, style), style)
+    except ValueError as error:
+        raise ValueError(f"{line.where}: {error}" if line.where else str(error)) from None
+
+
+def _answers(task: Task[Any], style: str, problems: Sequence[Any], writer: "_Lean | _Full") -> Iterator[Record]:
+    with Progress("answering", len(problems), "problems") as progress:
+        for start in range(0, len(problems), _WINDOW):
+            window = problems[start : start + _WINDOW]
+            for problem, text in zip(window, writer.write(window, progress), strict=True):
+                verdict = task.judge(problem, text, style)
+                judged = {"valid": verdict.valid, "reasons": list(verdict.reasons), "details": verdict.details}
+                yield {"problem": task.key(problem), "text": text, "answer": verdict.answer, "verdict": judged}
+
+
+class _Lean:
+    """A shipped model, in numpy."""
+
+    def __init__(self, name: str, style: str, task: Task[Any]) -> None:
+        from tokenizers import Tokenizer
+
+        from aritmo.gpt2 import Gpt2
+
+        folder = shipped_folder(name)
+        self._model = Gpt2.open(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._task, self._style = task, style
+        coupled = self._model.ids_a_place
+        self.most = longest_operand(self._model.table, coupled) if coupled else _MOST
+
+    def write(self, problems: Sequence[Any], progress: Progress) -> list[str]:
+        from aritmo.gpt2 import Text, write_greedily
+
+        texts = []
+        for problem in problems:
+            prompt, right = self._task.prompt(problem, self._style), self._task.completion(problem, self._style)
+            tokens, expected = (encoded.ids for encoded in self._tokenizer.encode_batch([prompt, right]))
+            layout = lay_out(prompt, len(tokens), self._model.table, self._model.ids_a_place)
+            texts.append(Text(tokens, layout, min(layout.room, len(expected) + _SPARE)))
+        written = write_greedily(self._model, texts, cores(), progress.advance)
+        return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in written]
+
+
+class _Full:
+    """Any other model, opened with transformers."""
+
+    most = _MOST
+
+    def __init__(self, name: str, style: str, task: Task[Any]) -> None:
+        from aritmo.experiment import newest_model
+        from aritmo.models import open_model
+
+        self._model, self._tokenizer = open_model(newest_model(name), context=2)
+        self._task, self._style = task, style
+
+    def write(self, problems: Sequence[Any], progress: Progress) -> list[str]:
+        from aritmo.sampling import SamplingConfig, write
+        from aritmo.tokens import encode_batch
+
+        right = encode_batch(self._tokenizer, [self._task.completion(p, self._style) for p in problems])
+        sampling = SamplingConfig(max_new_tokens=max(map(len, right)) + _SPARE)
+        prompts = [self._task.prompt(problem, self._style) for problem in problems]
+        texts = []
+        for written in write(self._model, self._tokenizer, prompts, sampling, progress=False):
+            texts.append(written.text)
+            progress.advance()
+        return texts

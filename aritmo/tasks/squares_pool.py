@@ -1,0 +1,134 @@
+"""Which squares a corpus is drawn from: those of one order whose family is in one split, in a seeded order.
+
+Order 3 is listed whole. Of other orders, item i stands in a block of squares that is a pure function of order,
+bound, split, seed and number, so that any stretch can be had without what comes before it.
+"""
+
+from functools import lru_cache
+from operator import itemgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aritmo.numbers.cores import draw_cores
+from aritmo.numbers.randomness import SPLITS, Split, Stream, digest, seed_of, split_of
+from aritmo.numbers.requests import Request
+from aritmo.numbers.rings import draw_odd, surround
+from aritmo.numbers.search import list_order3
+
+Ints = NDArray[np.int64]
+
+NAME = "squares"
+VERSION = 1
+_BLOCK = 1024
+_FAMILIES = 128
+_FAMILIES_OF_CORES = 16
+"""So many families a block takes in turn. A core of order 4 costs as much as all squares of an odd family."""
+_PATIENCE = 4
+"""So many times as many families are tried where some have no square."""
+
+
+@lru_cache(maxsize=16)
+def views(order: int) -> Ints:
+    """Return the 8 rotations and reflections of a square, as (8, order * order) places of its cells."""
+    places = np.arange(order * order).reshape(order, order)
+    return np.array([np.rot90(base, turn).ravel() for base in (places, places.T) for turn in range(4)])
+
+
+@lru_cache(maxsize=16)
+def turned(order: int) -> list[tuple[int, "itemgetter[int]"]]:
+    """Return the same as the place that comes first and a picker of all cells."""
+    return [(view[0], itemgetter(*view)) for view in views(order).tolist()]
+
+
+def squares_between(
+    order: int, below: int, split: Split, seed: int, start: int, stop: int, again: bool = False
+) -> Ints:
+    """Return the squares ``start`` to ``stop`` of an order as (m, order * order) cells.
+
+    Every class of order 3 comes once in a seeded order, in a seeded orientation; then each in its next
+    orientation, and so on: 8 squares a class, none twice. Then it ends, or with ``again`` begins anew. Other
+    orders never end, but where there are few squares they come again. m is 0 where the split has none.
+    """
+    if order == 3:
+        pool, turns = _pool(below, split, seed)
+        places = np.arange(start, stop)
+        places = places % max(1, 8 * len(pool)) if again else places[places < 8 * len(pool)]
+        again_turned, which = np.divmod(places[: len(places) if len(pool) else 0], max(1, len(pool)))
+        return np.take_along_axis(pool[which], views(3)[(turns[which] + again_turned) % 8], axis=1)
+    if not len(_block(order, below, split, seed, 0)):
+        return np.empty((0, order * order), dtype=np.int64)
+    numbers = range(start // _BLOCK, -(-stop // _BLOCK))
+    blocks = np.concatenate([_full_block(order, below, split, seed, number) for number in numbers])
+    first = numbers.start * _BLOCK
+    return blocks[start - first : stop - first]
+
+
+_classes = lru_cache(maxsize=1)(list_order3)
+
+
+@lru_cache(maxsize=3)
+def _pool(below: int, split: Split, seed: int) -> tuple[Ints, Ints]:
+    """Return the classes of order 3 whose centre is in the split as (N, 9), in seeded order, and the first
+    turn of each. They stay arrays: a million tuples would be walked by each garbage collection.
+    """
+    assert split in SPLITS
+    classes = _classes(below)
+    centres, where = np.unique(classes[:, 4], return_inverse=True)
+    mine = np.array([split_of(NAME, str(centre)) == split for centre in centres.tolist()], dtype=bool)
+    squares = classes[mine[where]]
+    name = f"{NAME}:{VERSION}:{split}:{seed}"
+    ranks = [digest(name, index) for index in range(len(squares))]
+    order = np.array(sorted(range(len(squares)), key=ranks.__getitem__), dtype=np.int64)
+    turns = np.array([rank[-1] % 8 for rank in ranks], dtype=np.int64)
+    return squares[order], turns[order]
+
+
+@lru_cache(maxsize=8)
+def _families(order: int, below: int, split: Split, seed: int) -> list[int]:
+    """Return the centres or pair sums of the split that have pairs enough, in seeded order."""
+    families = Request(order, below=below).check().families().tolist()
+    mine = [family for family in families if split_of(NAME, str(family)) == split]
+    return sorted(mine, key=lambda family: digest(NAME, VERSION, split, seed, order, family))
+
+
+def _full_block(order: int, below: int, split: Split, seed: int, number: int) -> Ints:
+    """Return a block, its squares again and again where there are too few of them."""
+    squares = _block(order, below, split, seed, number)
+    if not len(squares):
+        squares = _block(order, below, split, seed, 0)
+    return np.resize(squares, (_BLOCK, order * order))
+
+
+@lru_cache(maxsize=4)
+def _block(order: int, below: int, split: Split, seed: int, number: int) -> Ints:
+    """Return at most _BLOCK squares in seeded orientations as (m, order * order); families take turns.
+
+    A block goes on through the families where the block before it ended.
+    """
+    families = _families(order, below, split, seed)
+    picks = min(_FAMILIES if order % 2 else _FAMILIES_OF_CORES, len(families))
+    parts: list[Ints] = []
+    missing, tried = _BLOCK, 0
+    while missing and tried < _PATIENCE * picks:
+        family = families[(number * picks + tried) % len(families)]
+        many = -(-missing // max(1, picks - tried))
+        drawn = _draw(order, family, many, seed_of(NAME, VERSION, split, seed, order, number, tried), below)
+        parts.append(drawn)
+        missing, tried = missing - len(drawn), tried + 1
+    if missing == _BLOCK:
+        return np.empty((0, order * order), dtype=np.int64)
+    turns = np.concatenate([np.arange(len(part)) for part in parts])
+    squares = np.concatenate(parts)[np.argsort(turns, kind="stable")].reshape(-1, order * order)
+    stream = Stream(NAME, VERSION, split, seed, order, number, "turns")
+    ways = np.array([stream.below(8) for _ in range(len(squares))])
+    return np.take_along_axis(squares, views(order)[ways], axis=1)
+
+
+def _draw(order: int, family: int, many: int, seed: int, below: int) -> Ints:
+    if order % 2:
+        return draw_odd(family, order, many, seed, below=below)
+    if order == 4:
+        return draw_cores(family, many, seed, below=below)
+    cores = draw_cores(family, 1 + many // 4, seed, below=below, core=True)
+    return surround(family, cores, order, many, seed, below=below)

@@ -1,0 +1,127 @@
+"""``aritmo ask`` from end to end, with the shipped adder."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from aritmo import asking, cli
+
+Aritmo = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def aritmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Aritmo:
+    """Return a function that runs the command on some words, and gives exit code, output and errors."""
+
+    def call(*words: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aritmo", *words])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return int(stopped.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def test_one_sum_is_answered_with_the_models_own_text(aritmo: Aritmo) -> None:
+    code, out, err = aritmo("ask", "addition", "8292 + 29,039")
+    assert (code, err) == (0, "")
+    assert out == "problem  8292+29039\nmodel    13373\nanswer   37331\nverdict  right\n"
+
+
+def test_a_file_gives_one_object_a_line_in_its_order(aritmo: Aritmo, tmp_path: Path) -> None:
+    sums = [(9, 71421), (10**50 - 1, 1), (0, 0), (67677, 92471), (9, 71421), (7, 10**20)]
+    file = tmp_path / "sums.txt"
+    file.write_text("\ufeff" + "\n\n".join(f"{a}+{b}\r" for a, b in sums))
+    code, out, _ = aritmo("ask", "addition", "--file", str(file), "--json")
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(r["problem"], r["text"], r["answer"]) for r in records] == [
+        (f"{a}+{b}", str(a + b)[::-1], str(a + b)) for a, b in sums
+    ]
+    assert all(list(r) == ["problem", "text", "answer", "verdict"] and r["verdict"]["valid"] for r in records)
+    assert aritmo("ask", "addition", "--file", "-", "--json", stdin=file.read_bytes())[1] == out
+    assert aritmo("ask", "addition", "--file", str(file))[1].splitlines()[-1] == "6 of 6 right"
+
+
+def test_a_wrong_answer_is_exit_code_one_and_in_a_file_a_count(
+    aritmo: Aritmo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking._Lean, "write", lambda self, problems, progress: ["21", "=+"][: len(problems)])
+    code, out, _ = aritmo("ask", "addition", "5+6")
+    assert code == 1
+    assert out.splitlines()[2:] == [
+        "answer   12",
+        "verdict  wrong: wrong result: 12 in place of 11; first wrong step: digit 1 from the right",
+    ]
+    code, out, _ = aritmo("ask", "addition", "--file", "-", "--json", stdin=b"6+6\n1+1\n")
+    first, second = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (first["verdict"]["valid"], second["verdict"]["valid"], second["answer"]) == (True, False, None)
+    assert aritmo("ask", "addition", "--file", "-", stdin=b"6+6\n1+1\n")[1].splitlines()[-1] == "1 of 2 right"
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "sentence"),
+    [
+        (["12a+3"], b"", "'12a' is no whole number"),
+        (["1+" + "9" * 1098], b"", "a number of 1,098 digits is too long: the model takes at most 1,097"),
+        ([""], b"", "the problem is empty"),
+        ([], b"", "nothing or too much to ask"),
+        (["1+2", "--file", "-"], b"3+4", "nothing or too much to ask"),
+        (["--file", "-"], b"1+2\n\n3+x\n", "standard input, line 3: 'x' is no whole number"),
+        (["--file", "-"], b"\n \n", "standard input holds no problem"),
+        (["--file", "-"], b"1+2\n\xff", "standard input is no UTF-8 text (byte 5)"),
+        (["--file", "nowhere.txt"], b"", "nowhere.txt: No such file"),
+        (["1+2", "--style", "tutorial"], b"", "no model for task addition in the style tutorial is shipped yet"),
+        (["1+2", "--style", "other"], b"", "style: got 'other'"),
+        (["1+2", "--model", "adder", "--style", "plain"], b"", "model adder writes addition in the style aligned"),
+        (["1+2", "--model", "banana"], b"", "nothing says how model banana writes: give --style"),
+        (["1+2", "--model", "banana", "--style", "plain"], b"", "there is no model 'banana'"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("json_too", [False, True])
+def test_what_cannot_be_asked_is_one_sentence(
+    aritmo, words: list[str], stdin: bytes, sentence: str, json_too: bool
+) -> None:
+    code, out, err = aritmo("ask", "addition", *words, *(["--json"] if json_too else []), stdin=stdin)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.startswith("aritmo: ")
+    assert err.count("\n") == 1
+
+
+def test_another_task_says_what_can_be_asked(aritmo: Aritmo) -> None:
+    assert aritmo("ask", "primality", "7")[2] == "aritmo: task primality cannot be asked yet: ask addition\n"
+    assert "task: got 'sums'" in aritmo("ask", "sums", "7")[2]
+
+
+def test_any_model_with_a_style_is_asked(aritmo: Aritmo, tmp_path: Path) -> None:
+    from aritmo.models import open_model
+    from aritmo.tokens import digit_tokenizer
+
+    model, tokenizer = open_model("tiny", tokenizer=digit_tokenizer([]), context=64)
+    model.save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    code, out, _ = aritmo(
+        "ask", "addition", "5+6", "--model", str(tmp_path / "tiny"), "--style", "plain", "--json"
+    )
+    assert code == 1
+    assert json.loads(out)["problem"] == "5+6"
+
+
+def test_the_shipped_adder_needs_no_torch() -> None:
+    asked = "from aritmo.asking import Line, ask; print(list(ask('addition', [Line('', '5+6')]))[0]['answer'])"
+    code = f"import sys; {asked}; print({{'torch', 'transformers'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "11\nset()\n"
+
+
+def test_help_shows_an_example() -> None:
+    assert "aritmo ask addition 8292+29039" in CliRunner().invoke(cli.app, ["ask", "--help"]).output

@@ -1,0 +1,104 @@
+"""The models that come with the package: whole, opened by name, and writing the same in numpy and torch."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aritmo import shipped
+from aritmo.asking import Line, ask
+from aritmo.models import open_model
+from aritmo.sampling import SamplingConfig, write
+from aritmo.shipped import SHIPPED, shipped_folder
+from aritmo.tasks import TASKS
+
+Opened = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+SIZE = 40 * 2**20
+
+
+@pytest.fixture(scope="module")
+def adder() -> Opened:
+    return open_model("adder", context=2)
+
+
+def asked(sums: list[tuple[int, int]]) -> list[dict[str, object]]:
+    return list(ask("addition", [Line("", f"{a}+{b}") for a, b in sums]))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_is_whole_and_has_a_card(name: str) -> None:
+    folder = shipped_folder(name)
+    assert {"config.json", "tokenizer.json", "MODEL_CARD.md"} <= {path.name for path in folder.iterdir()}
+    assert SHIPPED[name].style in TASKS[SHIPPED[name].task].styles
+
+
+def test_all_shipped_models_fit_the_package() -> None:
+    root = Path(shipped.__file__).parent
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < SIZE
+
+
+def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(shipped_folder("adder"), tmp_path / "adder")
+    monkeypatch.setattr(shipped, "__file__", str(tmp_path / "__init__.py"))
+    weights = tmp_path / "adder" / "model.safetensors"
+    assert shipped_folder("adder") == tmp_path / "adder"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=r"the shipped model adder .* missing or damaged: install aritmo again"):
+        open_model("adder")
+    weights.unlink()
+    with pytest.raises(ValueError, match="missing or damaged"):
+        open_model("adder")
+
+
+numbers = st.integers(1, 40).flatmap(lambda digits: st.integers(0, 10**digits - 1))
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=5))
+@settings(max_examples=8)
+def test_numpy_and_transformers_write_the_same_and_it_is_right(adder: Opened, sums: list[tuple[int, int]]) -> None:
+    prompts = [f"${a}+{b}=" for a, b in sums]
+    theirs = [
+        written.text for written in write(*adder, prompts, SamplingConfig(max_new_tokens=50), progress=False)
+    ]
+    records = asked(sums)
+    assert [record["text"] for record in records] == theirs
+    assert [record["answer"] for record in records] == [str(a + b) for a, b in sums]
+
+
+@pytest.mark.parametrize("digits", [100, 300])
+def test_long_sums_come_out_right(digits: int) -> None:
+    rng = random.Random(digits)
+    sums = [
+        (10**digits - 1, 1),
+        (rng.randrange(10**digits), 7),
+        (rng.randrange(10**digits), rng.randrange(10**digits)),
+    ]
+    assert [record["answer"] for record in asked(sums)] == [str(a + b) for a, b in sums]
+
+
+def test_the_cache_changes_nothing_in_transformers(adder: Opened) -> None:
+    """Greedy text of the sampling loop, against a loop that reads all again with ids written out by hand."""
+    model, tokenizer = adder
+    prompt = "$95+6="
+    tokens, ids, text = tokenizer(prompt)["input_ids"], [0, 126, 123, 120, 124, 122], ""
+    while len(text) < 9:
+        with torch.inference_mode():
+            logits = model(
+                torch.tensor([tokens]), position_ids=torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(tokens), dtype=torch.long), use_cache=False,
+            ).logits  # fmt: skip
+        token = int(logits[0, -1].argmax())
+        if token == tokenizer.eos_token_id:
+            break
+        text += tokenizer.decode([token])
+        tokens, ids = [*tokens, token], [*ids, ids[-1] + 3]
+    (written,) = write(model, tokenizer, [prompt], SamplingConfig(max_new_tokens=9), progress=False)
+    assert written.text == text == "101"
+    assert written.finished
