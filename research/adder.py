@@ -17,7 +17,8 @@ Measure:  python adder.py --eval-only RUNS/seed-0 RUNS/seed-1 --lengths 30,1000 
 --minutes counts one seed's training after its first step; --steps, if given, takes its place; --start goes on
 from a saved model. n digits need n + 3 --ids. For the first --folded of the training, rows are --fold times
 shorter and more: among few tokens attention sooner learns to find its digits. --probes counts short tests at
-the greatest length on the way; --sharpen lists more factors on the attention logits to measure besides 1.
+the greatest length on the way; --sharpen lists factors on the attention logits to measure with; --draw names a
+set of fresh problems.
 """
 
 import argparse
@@ -230,7 +231,7 @@ def train(args: argparse.Namespace, seed: int, folder: Path) -> GPT2LMHeadModel:
                 if not math.isfinite(line["loss"]):
                     raise ValueError(f"The loss is {line['loss']} at step {step}; lower --lr.")
             if probes and done >= probes[0]:
-                found = score(model, "one of N", args.lengths[-1], 32, 1.0, args.batch)
+                found = score(model, "one of N", args.lengths[-1], 32, 1.0, args.batch, "probe")
                 report(log, {"seed": seed, "step": step, "at": probes.pop(0), **found})
     save(model, folder, args)
     return model
@@ -326,13 +327,15 @@ def answers(model: GPT2LMHeadModel, problems: list[Problem], sharpen: float) -> 
     return rows
 
 
-def score(model: GPT2LMHeadModel, kind: str, n: int, count: int, by: float, batch: int) -> dict[str, Any]:
+def score(
+    model: GPT2LMHeadModel, kind: str, n: int, count: int, by: float, batch: int, draw: str
+) -> dict[str, Any]:
     """Return how many of `count` fresh problems come out right to the last digit, and where the rest fail.
 
     `first wrong` lists the place of the first wrong symbol of up to 20 failures, 0 the lowest digit.
     """
     began = time.monotonic()
-    rng = random.Random(seed_of("adder", "test", kind, n))
+    rng = random.Random(seed_of("adder", draw, kind, n))
     problems = sorted((draw_problem(kind, n, rng) for _ in range(count)), key=lambda p: len(str(min(p))))
     wrong = []
     for start in range(0, count, batch):
@@ -345,12 +348,12 @@ def score(model: GPT2LMHeadModel, kind: str, n: int, count: int, by: float, batc
 
 
 def measure(model: GPT2LMHeadModel, args: argparse.Namespace, folder: Path, seed: int | str) -> None:
-    """Measure every kind at every length, write result.jsonl; sharpened attention only where asked."""
-    runs = [(n, kind, 1.0) for n in args.lengths for kind in ("one of N", "equal", "lopsided", "adversarial")]
-    runs += [(n, "one of N", by) for n in args.lengths for by in args.sharpen]
+    """Measure every kind at every length with every factor on the attention logits, write result.jsonl."""
+    kinds = ("one of N", "equal", "lopsided", "adversarial")
+    runs = [(n, kind, by) for n in args.lengths for by in args.sharpen for kind in kinds]
     with (folder / "result.jsonl").open("w") as log:
         for n, kind, by in runs:
-            report(log, {"seed": seed, **score(model, kind, n, args.count, by, args.batch)})
+            report(log, {"seed": seed, **score(model, kind, n, args.count, by, args.batch, args.draw)})
 
 
 def table(folders: list[Path]) -> None:
@@ -373,7 +376,7 @@ DEFAULTS: dict[str, Any] = {
     "layers": 2, "heads": 4, "width": 384, "ids": 1100, "wpe-scale": 0.1, "digits": 30,
     "row": 3072, "rows": 24, "fold": 8, "folded": 0.25, "lr": 1e-3, "warmup": 200, "beta2": 0.98,
     "decay": 0.0, "clip": 1.0, "log-every": 100, "probes": 0, "save": "fp32",
-    "lengths": [30, 50, 100, 200, 500, 1000], "count": 100, "batch": 128, "sharpen": [],
+    "lengths": [30, 50, 100, 200, 500, 1000], "count": 100, "batch": 128, "sharpen": [1.0], "draw": "test",
 }  # fmt: skip
 
 
