@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aritmo.positions import lay_out, longest_operand
 from aritmo.progress import Progress
-from aritmo.shipped import SHIPPED, shipped_folder
+from aritmo.shipped import SHIPPED, Shipped, shipped_folder
 from aritmo.tasks import Task, find_task
 from aritmo.tasks.problems import READERS
 from aritmo.workers import cores
@@ -74,18 +74,24 @@ def choose(task: Task[Any], model: str | None, style: str | None) -> tuple[str, 
         find_task(task.name, style)
     if model is None:
         for name, shipped in SHIPPED.items():
-            if shipped.task == task.name and style in (None, shipped.style):
-                return name, shipped.style
+            for written in shipped.styles(task.name):
+                if style in (None, written):
+                    return name, written
         which = f"task {task.name}" + (f" in the style {style}" if style else "")
         raise ValueError(f"no model for {which} is shipped yet: name one of yours with --model")
     if model in SHIPPED:
-        shipped = SHIPPED[model]
-        if task.name != shipped.task or style not in (None, shipped.style):
-            raise ValueError(f"model {model} writes {shipped.task} in the style {shipped.style} and nothing else")
-        return model, shipped.style
+        known = SHIPPED[model]
+        for written in known.styles(task.name):
+            if style in (None, written):
+                return model, written
+        raise ValueError(f"model {model} writes {_listed(known)} and nothing else")
     if style is None:
         raise ValueError(f"nothing says how model {model} writes: give --style, {', '.join(task.styles)}")
     return model, style
+
+
+def _listed(shipped: Shipped) -> str:
+    return " and ".join(f"{task} in the style {style}" for task, style in shipped.writes)
 
 
 def _read(task: Task[Any], style: str, most: int, line: Line) -> Any:
@@ -118,8 +124,8 @@ class _Lean:
         self._model = Gpt2.open(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._task, self._style = task, style
-        coupled = self._model.ids_a_place
-        self.most = longest_operand(self._model.table, coupled) if coupled else _MOST
+        most = SHIPPED[name].writes[task.name, style]
+        self.most = most or longest_operand(self._model.table, self._model.ids_a_place)
 
     def write(self, problems: Sequence[Any], progress: Progress) -> list[str]:
         from aritmo.gpt2 import Text, write_greedily

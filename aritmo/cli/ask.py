@@ -14,8 +14,8 @@ def register(root: typer.Typer) -> None:
 
 
 def ask(
-    task: Annotated[str, typer.Argument(help="The task: addition.")],
-    problem: Annotated[str | None, typer.Argument(help="The problem, such as 8292+29039.")] = None,
+    task: Annotated[str, typer.Argument(help="The task: addition or decomposition.")],
+    problem: Annotated[str | None, typer.Argument(help="The problem, such as 8292+29039 or 57.")] = None,
     file: Annotated[Path | None, typer.Option(help="Problems, one a line; - is standard input.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A run, a folder or a name; without it a model that is shipped.")

@@ -8,15 +8,26 @@ from aritmo.files import file_hash
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What a shipped model was trained to write, and the sha256 of its ``model.safetensors``."""
+    """What a shipped model was trained to write, and the sha256 of its ``model.safetensors``.
 
-    task: str
-    style: str
+    ``writes`` holds each task and style with the most digits of a number; None leaves that to its position ids.
+    """
+
+    writes: dict[tuple[str, str], int | None]
     sha256: str
+
+    def styles(self, task: str) -> list[str]:
+        return [style for of, style in self.writes if of == task]
 
 
 SHIPPED = {
-    "adder": Shipped("addition", "aligned", "a4306463cb2ab088acab778109403742b6e22d1d5560702fbc630f77e079a82a"),
+    "adder": Shipped(
+        {("addition", "aligned"): None}, "a4306463cb2ab088acab778109403742b6e22d1d5560702fbc630f77e079a82a"
+    ),
+    "tutor": Shipped(
+        {("addition", "tutorial"): 12, ("decomposition", "joined"): 7, ("decomposition", "spaced"): 7},
+        "3534d7f738e3c5f18aab08786698baca4395a4e2c89b8032ce4333faa5aef5ac",
+    ),
 }
 """The shipped models by name; of several that write a task in the same style the first is asked."""
 

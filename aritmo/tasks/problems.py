@@ -1,4 +1,4 @@
-"""Reading a problem as a person writes it: one sum on one line.
+"""Reading a problem as a person writes it: one sum, or one number, on a line.
 
 Numbers have ASCII digits. Thousands may be set apart by commas, spaces (also the no-break and the narrow one) or
 underscores: one kind in a number, groups of three. Points are refused, since in half the world they are decimal.
@@ -38,7 +38,14 @@ def read_sum(text: str, most: int) -> Sum:
     return Sum(*(_read_number(part, most) for part in parts))
 
 
-READERS: dict[str, Callable[[str, int], Any]] = {"addition": read_sum}
+def read_number(text: str, most: int) -> int:
+    """Return the whole number that a line asks for. Raises ValueError in one sentence for anything else."""
+    if not text.strip():
+        raise ValueError("the problem is empty: write a whole number, like 57")
+    return _read_number(text, most)
+
+
+READERS: dict[str, Callable[[str, int], Any]] = {"addition": read_sum, "decomposition": read_number}
 """The tasks that can be asked by a problem written on one line."""
 
 
