@@ -55,7 +55,7 @@ def _digits(axes: Any, digits: dict[str, list[int]]) -> None:
         axes.bar(at, heights, width, color=colours[index], label=f"{place} ({total:,})")
     axes.set_xticks(range(len(present)), [str(digit) for digit in present])
     axes.set(title="Last digits by place", xlabel="last digit", ylabel="% of the cells of a place")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, fontsize="small")
 
 
 def _pairs(axes: Any, pairs: dict[str, Any]) -> None:
@@ -82,5 +82,5 @@ def _numbers(axes: Any, numbers: dict[str, Any]) -> None:
     axes.invert_yaxis()
     supers = numbers["super_primes"]
     told = f"; super-primes in {100 * supers / numbers['cells']:.1f} % of cells" if supers is not None else ""
-    axes.set(title=f"Most frequent numbers{told}", xlabel="times")
+    axes.set(title=f"Most frequent{told}", xlabel="times")
     axes.margins(x=0.12)
