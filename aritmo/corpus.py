@@ -7,12 +7,12 @@ A corpus is a folder of ``train.parquet``, ``validation.parquet`` and ``test.par
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,18 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from aritmo import __version__
 from aritmo.files import check_free, file_hash, new_folder, write_json
 from aritmo.matrices import Matrices, read_squares
+from aritmo.numbers.keys import Kind, keys_of
 from aritmo.numbers.randomness import SPLITS, Split, split_of
 from aritmo.progress import Progress
 from aritmo.tasks import Example, TaskOptions, find_task
+from aritmo.tasks.squares import Squares
+from aritmo.tasks.squares_options import fitting_bound, read_asks, read_orders
+from aritmo.tasks.task import Ask
 from aritmo.workers import Workers, cores
 
 _CHUNK = 4096
@@ -45,7 +49,13 @@ SCHEMA = pa.schema([("prompt", pa.string()), ("completion", pa.string()), ("meta
 
 
 class CorpusConfig(BaseModel):
-    """What a corpus is made of. ``count`` is shared out 80 : 10 : 10 over train, validation and test."""
+    """What a corpus is made of. ``count`` is shared out 80 : 10 : 10 over train, validation and test.
+
+    Of squares, ``order`` may be several, which take turns, and ``ask`` says what prompts name (without it a
+    number), several taking turns too. Without ``below`` a bound is chosen that leaves every order some hundred
+    families. ``distinct`` is the key (K1 to K5) that no two squares of the corpus may share; without it K1, but
+    of order 3 alone all 8 orientations come. ``context`` is how many tokens of a digit an example may have.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,8 +65,11 @@ class CorpusConfig(BaseModel):
     seed: int = 0
     min_digits: int = Field(1, ge=1)
     max_digits: int = Field(5, ge=1)
-    order: int = 3
-    below: int = Field(10_000, ge=1)
+    order: Annotated[int | tuple[int, ...], BeforeValidator(read_orders)] = 3
+    below: int | None = Field(None, ge=1)
+    ask: Annotated[tuple[Ask, ...] | None, BeforeValidator(read_asks)] = None
+    distinct: Kind | None = None
+    context: int = Field(1024, ge=1)
     source: Path | None = None
     keep_wrong: bool = False
     text: bool = False
@@ -69,20 +82,38 @@ class CorpusConfig(BaseModel):
             raise ValueError(f"min_digits: got {self.min_digits}, which is above max_digits {self.max_digits}")
         if self.source and self.task != "squares":
             raise ValueError(f"from: matrices are read for task squares, not for {self.task}")
+        if self.task != Squares.name and (self.ask or self.distinct):
+            name = "ask" if self.ask else "distinct"
+            raise ValueError(f"{name}: this is for task squares, and the task is {self.task}; leave it out")
+        if self.source and self.ask:
+            raise ValueError("ask: matrices of your own are asked for by their number; leave it out")
+        if self.task == Squares.name and not self.source:
+            below = fitting_bound(self.options, self.below is not None, self.count, self.context)
+            object.__setattr__(self, "below", below)
         return self
 
     @property
     def options(self) -> TaskOptions:
-        return TaskOptions(self.min_digits, self.max_digits, self.order, self.below)
+        orders = (self.order,) if isinstance(self.order, int) else self.order
+        options = TaskOptions(self.min_digits, self.max_digits, orders)
+        return replace(options, below=self.below or options.below, ask=self.ask or options.ask)
 
     def said(self) -> dict[str, Any]:
         """Return what this corpus depends on, by name, for the manifest and for people."""
         task, style = find_task(self.task, self.style)
         said: dict[str, Any] = {"task": task.name, "task_version": task.version, "style": style}
         if self.source:
-            return said | {"from": self.source.name, "keep_wrong": self.keep_wrong}
-        options = asdict(self.options)
-        return said | {"count": self.count, "seed": self.seed} | {name: options[name] for name in task.fields}
+            said |= {"from": self.source.name, "keep_wrong": self.keep_wrong}
+        names = ("distinct",) if self.source else ("count", "seed", *task.fields, "distinct")
+        return said | self.model_dump(mode="json", include=set(names), exclude_none=True)
+
+    @property
+    def dropped_by(self) -> Kind | None:
+        """The key by which repeated examples are dropped, K1 being the task's own; None where none repeats."""
+        if self.distinct or self.source:
+            return self.distinct
+        task, _ = find_task(self.task, self.style)
+        return "K1" if task.repeats or (task.name == Squares.name and self.order != 3) else None
 
 
 @dataclass(frozen=True)
@@ -98,10 +129,15 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Rows written by a worker, as an Arrow stream, with 64 bits of each key's hash, and the rows asked for."""
+    """Rows written by a worker, as an Arrow stream, and how many were asked for.
+
+    ``keys`` holds 64 bits of the hash of each key, ``ends`` where those of each row end; both are empty where
+    nothing is dropped.
+    """
 
     rows: bytes
     keys: NDArray[np.uint64]
+    ends: NDArray[np.int64]
     asked: int
 
 
@@ -130,8 +166,28 @@ def _write_chunk(job: _Job) -> _Chunk:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, SCHEMA) as stream:
         stream.write_batch(batch)
-    hashes = b"".join([sha256(key.encode()).digest()[:8] for key in keys]) if task.repeats else b""
-    return _Chunk(sink.getvalue().to_pybytes(), np.frombuffer(hashes, dtype=np.uint64), job.stop - job.start)
+    owned = _keys(problems, keys, job.config.dropped_by)
+    hashes = b"".join([sha256(key).digest()[:8] for mine in owned for key in mine])
+    ends = np.cumsum(list(map(len, owned)), dtype=np.int64)
+    chunk = sink.getvalue().to_pybytes()
+    return _Chunk(chunk, np.frombuffer(hashes, dtype=np.uint64), ends, job.stop - job.start)
+
+
+def _keys(problems: Sequence[Any], keys: list[str], kind: Kind | None) -> list[list[bytes]]:
+    """Return the keys that each problem has and no other may have; nothing where none is to be dropped."""
+    if kind is None:
+        return []
+    if kind == "K1":
+        return [[key.encode()] for key in keys]
+    owned: list[list[bytes]] = [[] for _ in problems]
+    orders = np.array([square.order for square in problems], dtype=np.int64)
+    for order in np.unique(orders).tolist():
+        mine = np.flatnonzero(orders == order)
+        squares = np.array([problems[place].cells for place in mine.tolist()], dtype=np.int64)
+        found = keys_of(squares.reshape(-1, order, order), kind)
+        for owner, key in zip(mine[found.owners].tolist(), found.keys, strict=True):
+            owned[owner].append(key)
+    return owned
 
 
 def _strings(texts: list[str]) -> pa.StringArray:
@@ -220,16 +276,16 @@ def _fill(
     matrices: Matrices | None,
     workers: Workers,
     bar: Progress,
+    seen: set[int],
 ) -> SplitCount:
-    """Write one split until its quota is full or nothing new comes."""
-    task, _ = find_task(config.task, config.style)
+    """Write one split until its quota is full or nothing new comes. ``seen`` are the keys of splits before."""
     wanted = len(matrices.by_split[split]) if matrices else quota(config.count, split)
-    account, seen = SplitCount(), set[int]()
+    account = SplitCount()
     chunks = workers.map(_write_chunk, _jobs(config, split, matrices)) if wanted else iter(())
     for chunk in chunks:
         rows = pa.ipc.open_stream(chunk.rows).read_next_batch()
         missing = wanted - account.count
-        fresh = _fresh(chunk.keys, seen, missing) if task.repeats else list(range(min(rows.num_rows, missing)))
+        fresh = _fresh(chunk, seen, missing) if config.dropped_by else list(range(min(rows.num_rows, missing)))
         looked_at = fresh[-1] + 1 if len(fresh) == missing else rows.num_rows
         account.drawn += looked_at
         account.duplicates += looked_at - len(fresh)
@@ -243,14 +299,16 @@ def _fill(
     return account
 
 
-def _fresh(keys: NDArray[np.uint64], seen: set[int], limit: int) -> list[int]:
-    """Return the places of the first ``limit`` keys that are new, and remember those keys."""
+def _fresh(chunk: _Chunk, seen: set[int], limit: int) -> list[int]:
+    """Return the places of the first ``limit`` rows all of whose keys are new, and remember those keys."""
     fresh: list[int] = []
-    for place, key in enumerate(keys.tolist()):
+    keys, begin = chunk.keys.tolist(), 0
+    for place, end in enumerate(chunk.ends.tolist()):
         if len(fresh) == limit:
             break
-        if key not in seen:
-            seen.add(key)
+        mine, begin = keys[begin:end], end
+        if seen.isdisjoint(mine):
+            seen.update(mine)
             fresh.append(place)
     return fresh
 
@@ -267,12 +325,13 @@ def build_corpus(config: CorpusConfig, out: Path, workers: int | None = None) ->
     if workers is None:
         workers = cores() if total >= _POOL_FROM else 0
     accounts: dict[str, dict[str, Any]] = {}
+    seen: set[int] = set()  # over all splits: of squares, a pattern (K5) may stand in families of two
     with new_folder(out) as folder, Workers(workers) as pool:
         with Progress(f"corpus {config.task}", total, "examples") as bar:
             for split in SPLITS:
                 with ExitStack() as stack:
                     file = _SplitFile(folder, split, config.text, stack)
-                    accounts[split] = asdict(_fill(file, config, split, matrices, pool, bar))
+                    accounts[split] = asdict(_fill(file, config, split, matrices, pool, bar, seen))
         if not accounts["train"]["count"]:
             said = ", ".join(f"{name} {value}" for name, value in config.said().items())
             raise ValueError(

@@ -129,9 +129,9 @@ def _written(
 
 
 def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
-    """Return prompts of a split: of its own examples, and for squares of further numbers where those are few."""
+    """Return prompts of a split: its own, and for few squares that are asked for by number further numbers."""
     prompts = [example.prompt for example in corpus.examples(split, wanted)]
-    if corpus.task.name == Squares.name:
+    if corpus.task.name == Squares.name and "number" in corpus.manifest.get("ask", ["number"]):
         last = sum(account["count"] for account in corpus.manifest["splits"].values())
         more = (corpus.task.prompt(Square(number), corpus.style) for number in count(2 * last + 1))
         prompts += islice(more, wanted - len(prompts))

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -14,8 +17,10 @@ from datasets import load_dataset
 from aritmo.config import build
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus, quota
 from aritmo.files import file_hash
+from aritmo.numbers.keys import KINDS, Kind, keys_of
 from aritmo.numbers.randomness import SPLITS, split_of
 from aritmo.tasks import TASKS
+from aritmo.tasks.task import Ask
 
 STYLES = [(task.name, style) for task in TASKS.values() for style in task.styles]
 COUNT = 600
@@ -58,6 +63,50 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(task: str
     assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "two")
     assert alone.hash != other.hash
     assert alone.examples("train", 20) != other.examples("train", 20)
+
+
+def test_nested_orders_give_the_same_bytes_on_any_number_of_processes(tmp_path: Path) -> None:
+    config = CorpusConfig(order=(5, 3, 6), ask=("sum", "any"), count=6000, seed=1, distinct="K2")
+    build_corpus(config, tmp_path / "alone", workers=0)
+    build_corpus(config, tmp_path / "two", workers=2)
+    assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "two")
+
+
+def test_listings_of_order_3_stay_what_they_were(tmp_path: Path) -> None:
+    corpus = build_corpus(CorpusConfig(below=1000, count=2000, seed=1), tmp_path / "c")
+    texts = {split: "".join(example.text for example in corpus.examples(split)) for split in SPLITS}
+    hashes = [sha256(text.encode()).hexdigest()[:16] for text in texts.values()]
+    assert hashes == ["b14fbe22bd2143ed", "9cb8b132e878690b", "11187a7b50d85e44"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_two_squares_share_the_key_that_is_to_be_distinct(kind: Kind, tmp_path: Path) -> None:
+    config = CorpusConfig(order=(3, 5), below=800, count=500, seed=2, distinct=kind)
+    corpus = build_corpus(config, tmp_path / "c")
+    keys: list[bytes] = []
+    for split in SPLITS:
+        for example in corpus.examples(split):
+            cells = np.array(example.meta["key"].split(), dtype=np.int64)
+            order = round(len(cells) ** 0.5)
+            keys += keys_of(cells.reshape(1, order, order), kind).keys
+    assert len(keys) == len(set(keys)) > 50
+    assert corpus.manifest["distinct"] == kind
+    assert sum(account["duplicates"] for account in corpus.manifest["splits"].values()) > 0
+
+
+@pytest.mark.parametrize("asks", [("centre",), ("sum", "any"), ("number",)])
+def test_every_way_of_asking_is_judged_right(asks: tuple[Ask, ...], tmp_path: Path) -> None:
+    corpus = build_corpus(CorpusConfig(order=(5, 3, 7), ask=asks, count=300), tmp_path / "c")
+    for split in SPLITS:
+        examples = corpus.examples(split)
+        assert len(examples) == quota(300, split)
+        for example in examples:
+            problem = corpus.task.read_prompt(example.prompt, corpus.style)
+            assert corpus.task.judge(problem, example.completion, corpus.style).valid
+        verdict = corpus.task.judge(
+            corpus.task.read_prompt(examples[0].prompt, "listing"), examples[1].completion, "listing"
+        )
+        assert verdict.valid == (asks == ("number",))
 
 
 def test_the_hash_seed_changes_nothing(tmp_path: Path) -> None:
@@ -134,10 +183,20 @@ def test_only_wrong_matrices_are_one_sentence(tmp_path: Path) -> None:
         ({"count": 0}, "count: got '0'"),
         ({"task": "addition", "min_digits": 4, "max_digits": 3}, "min_digits: got 4"),
         ({"task": "addition", "source": "m.txt"}, "matrices are read for task squares"),
+        ({"task": "addition", "distinct": "K2"}, "distinct: this is for task squares"),
+        ({"source": "m.txt", "ask": "sum"}, "ask: matrices of your own"),
+        ({"order": "3,3"}, "order: got '3,3'"),
+        ({"order": []}, "order: got []"),
+        ({"order": 2.5}, "order: got 2.5"),
+        ({"order": 2}, "no prime magic square of order 2"),
+        ({"order": 5, "ask": "sums"}, "ask: got 'sums', allowed number, centre, sum, any"),
+        ({"order": 13}, "order 13 does not fit the context"),
+        ({"order": 5, "below": 300}, "give a bound of at least 480"),
+        ({"distinct": "K6"}, "distinct: got 'K6'"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(values: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence) as caught:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         build(CorpusConfig, values)
     assert "\n" not in str(caught.value)
 

@@ -118,7 +118,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(folder: Path, how: str, sen
     [
         ("gpt2-xxl", "no model 'gpt2-xxl' .* did you mean gpt2-xl"),
         ("gptj-6b", "did you mean gpt-j-6b"),
-        ("banana", "known are tiny, adder, gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-j-6b"),
+        ("banana", "known are tiny, adder, tutor, gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-j-6b"),
         ("./there/is/none", "no folder of that name"),
         (
             "nobody/nothing",

@@ -31,8 +31,22 @@ def build(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same bytes.")] = None,
     min_digits: Annotated[int | None, typer.Option(help="Least digits of a number.")] = None,
     max_digits: Annotated[int | None, typer.Option(help="Most digits of a number.")] = None,
-    order: Annotated[int | None, typer.Option(help="Order of the squares.")] = None,
-    below: Annotated[int | None, typer.Option(help="Every cell of a square is below this number.")] = None,
+    order: Annotated[
+        list[str] | None, typer.Option(help="Order of the squares; several, like 3,5,7, take turns.")
+    ] = None,
+    below: Annotated[
+        int | None, typer.Option(help="Every cell of a square is below this number; without it one that suits.")
+    ] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(help="What prompts for squares name: number, centre, sum or any; several take turns."),
+    ] = None,
+    distinct: Annotated[
+        str | None, typer.Option(help="The key no two squares share, from K1 (the square) to K5 (its pattern).")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Tokens, a digit each, that an example may have; 1,024 without it.")
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="A file of your own matrices («-»: standard input) to build from."),
@@ -55,7 +69,8 @@ def build(
 
     given = {
         "task": task, "style": style, "count": count, "seed": seed, "min_digits": min_digits,
-        "max_digits": max_digits, "order": order, "below": below, "source": source,
+        "max_digits": max_digits, "order": ",".join(order or ()) or None, "below": below,
+        "ask": ",".join(ask or ()) or None, "distinct": distinct, "context": context, "source": source,
         "keep_wrong": keep_wrong, "text": text,
     }  # fmt: skip
     resolved = load_config(CorpusConfig, [read_yaml(config)] if config else [], (), given)

@@ -1,40 +1,53 @@
 """Prime magic squares, listed the way in which the report's team gave them to its model."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from math import isqrt
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.randomness import SPLITS, Split, digest, split_of
-from aritmo.numbers.search import list_order3
-from aritmo.numbers.squares import check_square, key, line_sums
-from aritmo.tasks.task import TaskOptions, Verdict
+from aritmo.numbers.randomness import Split
+from aritmo.numbers.squares import SquareCheck, check_square, key, line_sums
+from aritmo.tasks.squares_pool import NAME, VERSION, squares_between, turned
+from aritmo.tasks.task import Ask, TaskOptions, Verdict
 
 MAX_ORDER = 1001
-_PROMPT = re.compile(r"\s*Matrix ([1-9][0-9]{0,17})\s*")
+_SMALL = 31
+"""Up to this order, keys are made without an array, which takes a fifth of the time."""
+_NUMBER = "[1-9][0-9]{0,17}"
+_PROMPTS = [
+    re.compile(rf"\s*{text.replace('N', _NUMBER)}\s*")
+    for text in (
+        "Matrix (?P<number>N)",
+        "Matrix(?: of order (?P<order>N))? with centre (?P<centre>N)",
+        "Matrix(?: of order (?P<order>N))? with sum (?P<magic_sum>N)",
+        "Any matrix(?: of order (?P<order>N))?",
+    )
+]
 _HEADS = ("Rows", "Columns", "Diagonals")
 _SLOTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
-_TURNS = np.array(
-    [
-        np.rot90(base, quarter).ravel()
-        for base in (np.arange(9).reshape(3, 3), np.arange(9).reshape(3, 3).T)
-        for quarter in range(4)
-    ]
-)
-"""The 8 rotations and reflections of a square of order 3, as (8, 9) places of its cells."""
-_TURNED = [(turn[0], itemgetter(*turn)) for turn in _TURNS.tolist()]
-"""The same as the corner that comes first and a picker of all cells."""
+
+
+class Wanted(NamedTuple):
+    """What a prompt asks for by its properties. None leaves a thing open."""
+
+    order: int | None = None
+    centre: int | None = None
+    magic_sum: int | None = None
 
 
 class Square(NamedTuple):
-    """A numbered square, cells row by row. A problem read from a prompt holds the number alone."""
+    """A square, cells row by row, and how it is asked for: by its number, or by what is ``wanted``.
+
+    A problem read from a prompt holds no cells, and the number 0 where the prompt gives none.
+    """
 
     number: int
     cells: tuple[int, ...] = ()
+    wanted: Wanted | None = None
 
     @property
     def order(self) -> int:
@@ -51,26 +64,40 @@ class Square(NamedTuple):
 
 
 class Squares:
-    name = "squares"
-    version = 1
+    name = NAME
+    version = VERSION
     styles: tuple[str, ...] = ("listing",)
     words: tuple[str, ...] = ("Matrix", *_HEADS)
-    fields: tuple[str, ...] = ("order", "below")
+    fields: tuple[str, ...] = ("order", "below", "ask")
     repeats = False
 
     def problems(self, split: Split, seed: int, start: int, stop: int, options: TaskOptions) -> list[Square]:
-        """List every class of squares once in a seeded order, in a seeded orientation; then each in its next
-        orientation, and so on: 8 squares a class, none twice."""
-        if options.order != 3:
-            raise ValueError(
-                f"order: got {options.order}, corpora are built for order 3 so far; use 3, or --from FILE"
-            )
-        pool, turns = _pool(options.below, split, seed)
-        indices = np.arange(start, min(stop, 8 * len(pool)))
-        again, which = np.divmod(indices, max(len(pool), 1))
-        cells = np.take_along_axis(pool[which], _TURNS[(turns[which] + again) % 8], axis=1)
-        numbers = [numbered(split, index) for index in indices.tolist()]
-        return list(map(Square, numbers, map(tuple, cells.tolist())))
+        """Draw squares of each order in turn (``squares_between``), asked for in each way in turn.
+
+        Order 3 alone ends where all its squares have come. What else is drawn may repeat, and so do prompts
+        that ask for more than a number: many squares have one centre, one sum or one order. Raises ValueError
+        where an order has no square below the bound.
+        """
+        mixed = len(options.order) > 1
+        orders = [
+            order
+            for order in options.order
+            if not mixed or len(squares_between(order, options.below, split, seed, 0, 1))
+        ]
+        rows = []
+        for turn, order in enumerate(orders):
+            first, last = (-(-(end - turn) // len(orders)) for end in (start, stop))
+            drawn = squares_between(order, options.below, split, seed, first, last, again=mixed)
+            rows.append(iter(drawn.tolist()))
+        problems = []
+        for index in range(start, stop) if orders else ():
+            row = next(rows[index % len(orders)], None)
+            if row is None:
+                break
+            cells = tuple(row)
+            ask = options.ask[index // len(orders) % len(options.ask)]
+            problems.append(Square(numbered(split, index), cells, _wanted(ask, cells, options.order)))
+        return problems
 
     def family(self, problem: Square) -> str:
         """Return the centre (odd order) or the pair sum (even order: twice the mean cell)."""
@@ -82,30 +109,43 @@ class Squares:
 
     def key(self, problem: Square) -> str:
         """Return K1: the least of the 8 rotations and reflections, so that each is the same square."""
-        if problem.order == 3:
-            cells = problem.cells
-            least = min(cells[0], cells[2], cells[6], cells[8])
-            return " ".join(map(str, min(turn(cells) for corner, turn in _TURNED if cells[corner] == least)))
-        return key(problem.array)
+        n, cells = problem.order, problem.cells
+        if not 3 <= n <= _SMALL:
+            return key(problem.array)
+        least = min(cells[0], cells[n - 1], cells[-n], cells[-1])
+        return " ".join(map(str, min(turn(cells) for corner, turn in turned(n) if cells[corner] == least)))
 
     def prompt(self, problem: Square, style: str) -> str:
-        return f"Matrix {problem.number}\n"
+        if problem.wanted is None:
+            return f"Matrix {problem.number}\n"
+        order, centre, magic_sum = problem.wanted
+        of_order = "" if order is None else f" of order {order}"
+        if centre is not None:
+            return f"Matrix{of_order} with centre {centre}\n"
+        return f"Any matrix{of_order}\n" if magic_sum is None else f"Matrix{of_order} with sum {magic_sum}\n"
 
     def completion(self, problem: Square, style: str) -> str:
         n, cells = problem.order, problem.cells
         rows = [sum(cells[i : i + n]) for i in range(0, n * n, n)]
         columns = [sum(cells[i::n]) for i in range(n)]
         diagonals = sum(cells[:: n + 1]), sum(cells[n - 1 : n * n - 1 : n - 1])
-        return _form(n) % (*cells, *rows, *columns, *diagonals)
+        return form(n) % (*cells, *rows, *columns, *diagonals)
 
     def read_prompt(self, prompt: str, style: str) -> Square:
-        match = _PROMPT.fullmatch(prompt)
-        if not match:
-            raise ValueError(f"no numbered matrix in {prompt[:60]!r}: ask «Matrix 5001»")
-        return Square(int(match[1]))
+        for pattern in _PROMPTS:
+            if match := pattern.fullmatch(prompt):
+                asked = {name: int(number) for name, number in match.groupdict().items() if number}
+                if "number" in asked:
+                    return Square(asked["number"])
+                return Square(0, wanted=Wanted(**asked))
+        raise ValueError(
+            f"no numbered matrix in {prompt[:60]!r}, and none asked for by order, centre or sum: "
+            f"ask «Matrix 5001», «Matrix with centre 1607», «Matrix of order 5 with sum 8035» or "
+            f"«Any matrix of order 5»"
+        )
 
     def judge(self, problem: Square, completion: str, style: str) -> Verdict:
-        """Judge whatever square was written: a prompt asks for one, not for which."""
+        """Judge whatever square was written: a number may stand for any, but an order, centre or sum must hold."""
         lines = [line.strip() for line in completion.split("\n") if line.strip()]
         try:
             cells, rest = read_rows(lines)
@@ -113,7 +153,8 @@ class Squares:
             return Verdict(False, None, (f"unreadable: {error}",))
         check = check_square(cells)
         wrong, missing = _judge_claims(cells, rest)
-        reasons = (*check.defects, *wrong, *missing)
+        amiss = _judge_wanted(problem.wanted, check) if problem.wanted else []
+        reasons = (*amiss, *check.defects, *wrong, *missing)
         details = {
             "order": check.order,
             "cells": cells.size,
@@ -124,6 +165,8 @@ class Squares:
             "wrong_claims": len(wrong),
             "key": key(cells),
         }
+        if problem.wanted:
+            details["as_asked"] = not amiss
         return Verdict(not reasons, cells.tolist(), reasons, details)
 
 
@@ -138,30 +181,21 @@ def numbered(split: Split, index: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _form(n: int) -> str:
+def form(n: int) -> str:
     """Return the listing of a square of order ``n`` with ``%d`` for each cell and each sum."""
     row = " ".join(["%d"] * n)
     return "\n".join([*[row] * n, f"Rows: {row}", f"Columns: {row}", "Diagonals: %d %d"])
 
 
-_classes = lru_cache(maxsize=1)(list_order3)
-
-
-@lru_cache(maxsize=3)
-def _pool(below: int, split: Split, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the classes of order 3 whose centre is in the split as (N, 9), in seeded order, and the first
-    turn of each. They stay arrays: a million tuples would be walked by each garbage collection.
-    """
-    assert split in SPLITS
-    classes = _classes(below)
-    centres, where = np.unique(classes[:, 4], return_inverse=True)
-    mine = np.array([split_of(Squares.name, str(centre)) == split for centre in centres.tolist()], dtype=bool)
-    squares = classes[mine[where]]
-    name = f"{Squares.name}:{Squares.version}:{split}:{seed}"
-    ranks = [digest(name, index) for index in range(len(squares))]
-    order = np.array(sorted(range(len(squares)), key=ranks.__getitem__), dtype=np.int64)
-    turns = np.array([rank[-1] % 8 for rank in ranks], dtype=np.int64)
-    return squares[order], turns[order]
+def _wanted(ask: Ask, cells: tuple[int, ...], orders: Sequence[int]) -> Wanted | None:
+    """Return what a prompt asks of the square with these cells. Order 3 is named where there are others too."""
+    n = isqrt(len(cells))
+    named = None if tuple(orders) == (3,) else n
+    if ask == "centre":
+        return Wanted(named, centre=cells[len(cells) // 2])
+    if ask == "sum":
+        return Wanted(named, magic_sum=sum(cells[:n]))
+    return Wanted(n) if ask == "any" else None
 
 
 def _number(word: str) -> int:
@@ -185,6 +219,18 @@ def read_rows(lines: list[str]) -> tuple[NDArray[np.int64], list[str]]:
             f"{len(rows)} rows of {', '.join(str(len(row)) for row in rows[:5]) or 'no'} numbers are no square"
         )
     return np.array(rows, dtype=np.int64), lines[len(rows) :]
+
+
+def _judge_wanted(wanted: Wanted, check: SquareCheck) -> list[str]:
+    """Return a reason for each thing asked for that the square is not."""
+    amiss = []
+    if wanted.order is not None and check.order != wanted.order:
+        amiss.append(f"order: the square has {check.order}, {wanted.order} was asked for")
+    if wanted.centre is not None and check.centre != wanted.centre:
+        amiss.append(f"centre: the square has {check.centre or 'none'}, {wanted.centre} was asked for")
+    if wanted.magic_sum is not None and check.magic_sum != wanted.magic_sum:
+        amiss.append(f"magic sum: the square has {check.magic_sum or 'none'}, {wanted.magic_sum} was asked for")
+    return amiss
 
 
 def _judge_claims(cells: NDArray[np.int64], lines: list[str]) -> tuple[list[str], list[str]]:

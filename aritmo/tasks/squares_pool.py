@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aritmo.numbers.cores import draw_cores
+from aritmo.numbers.primes import is_prime
 from aritmo.numbers.randomness import SPLITS, Split, Stream, digest, seed_of, split_of
 from aritmo.numbers.requests import Request
 from aritmo.numbers.rings import draw_odd, surround
@@ -20,10 +21,9 @@ Ints = NDArray[np.int64]
 
 NAME = "squares"
 VERSION = 1
-_BLOCK = 1024
-_FAMILIES = 128
-_FAMILIES_OF_CORES = 16
-"""So many families a block takes in turn. A core of order 4 costs as much as all squares of an odd family."""
+_ODD = (1024, 128)
+_EVEN = (4096, 32)
+"""Squares in a block, and families that it takes in turn. A first core of order 4 costs as much as a hundred."""
 _PATIENCE = 4
 """So many times as many families are tried where some have no square."""
 
@@ -56,12 +56,17 @@ def squares_between(
         places = places % max(1, 8 * len(pool)) if again else places[places < 8 * len(pool)]
         again_turned, which = np.divmod(places[: len(places) if len(pool) else 0], max(1, len(pool)))
         return np.take_along_axis(pool[which], views(3)[(turns[which] + again_turned) % 8], axis=1)
-    if not len(_block(order, below, split, seed, 0)):
+    if start >= stop or not len(_block(order, below, split, seed, 0)):
         return np.empty((0, order * order), dtype=np.int64)
-    numbers = range(start // _BLOCK, -(-stop // _BLOCK))
+    size, _ = _shape(order)
+    numbers = range(start // size, -(-stop // size))
     blocks = np.concatenate([_full_block(order, below, split, seed, number) for number in numbers])
-    first = numbers.start * _BLOCK
+    first = numbers.start * size
     return blocks[start - first : stop - first]
+
+
+def _shape(order: int) -> tuple[int, int]:
+    return _ODD if order % 2 else _EVEN
 
 
 _classes = lru_cache(maxsize=1)(list_order3)
@@ -86,9 +91,14 @@ def _pool(below: int, split: Split, seed: int) -> tuple[Ints, Ints]:
 
 @lru_cache(maxsize=8)
 def _families(order: int, below: int, split: Split, seed: int) -> list[int]:
-    """Return the centres or pair sums of the split that have pairs enough, in seeded order."""
+    """Return the centres or pair sums of the split that have pairs enough, in seeded order.
+
+    A pair sum is left out where half of it is prime: that may be a centre of another split, with the same pairs.
+    """
     families = Request(order, below=below).check().families().tolist()
     mine = [family for family in families if split_of(NAME, str(family)) == split]
+    if order % 2 == 0:
+        mine = [family for family in mine if family % 2 or not is_prime(family // 2)]
     return sorted(mine, key=lambda family: digest(NAME, VERSION, split, seed, order, family))
 
 
@@ -97,26 +107,27 @@ def _full_block(order: int, below: int, split: Split, seed: int, number: int) ->
     squares = _block(order, below, split, seed, number)
     if not len(squares):
         squares = _block(order, below, split, seed, 0)
-    return np.resize(squares, (_BLOCK, order * order))
+    return np.resize(squares, (_shape(order)[0], order * order))
 
 
 @lru_cache(maxsize=4)
 def _block(order: int, below: int, split: Split, seed: int, number: int) -> Ints:
-    """Return at most _BLOCK squares in seeded orientations as (m, order * order); families take turns.
+    """Return a block in seeded orientations as (m, order * order); m may be too few. Families take turns.
 
     A block goes on through the families where the block before it ended.
     """
     families = _families(order, below, split, seed)
-    picks = min(_FAMILIES if order % 2 else _FAMILIES_OF_CORES, len(families))
+    size, most = _shape(order)
+    picks = min(most, len(families))
     parts: list[Ints] = []
-    missing, tried = _BLOCK, 0
+    missing, tried = size, 0
     while missing and tried < _PATIENCE * picks:
         family = families[(number * picks + tried) % len(families)]
         many = -(-missing // max(1, picks - tried))
         drawn = _draw(order, family, many, seed_of(NAME, VERSION, split, seed, order, number, tried), below)
         parts.append(drawn)
         missing, tried = missing - len(drawn), tried + 1
-    if missing == _BLOCK:
+    if missing == size:
         return np.empty((0, order * order), dtype=np.int64)
     turns = np.concatenate([np.arange(len(part)) for part in parts])
     squares = np.concatenate(parts)[np.argsort(turns, kind="stable")].reshape(-1, order * order)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from aritmo.numbers.randomness import Split, Stream, split_of
 
 Answer = str | list[list[int]] | bool | None
 """What a completion answers: a decimal string, the rows of a square, true or false, None if unread."""
+
+Ask = Literal["number", "centre", "sum", "any"]
+"""What a prompt for a square names: a number that stands for nothing, its centre, its sum, or just its order."""
 
 P = TypeVar("P")
 
@@ -49,8 +52,9 @@ class TaskOptions:
 
     min_digits: int = 1
     max_digits: int = 5
-    order: int = 3
+    order: tuple[int, ...] = (3,)
     below: int = 10_000
+    ask: tuple[Ask, ...] = ("number",)
 
 
 class Task(Protocol[P]):
