@@ -18,6 +18,7 @@ The practice documents are the same search over numbers that are no primes, so t
 
 import random
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 
 LIMIT = 10_000
@@ -37,7 +38,8 @@ WORDS = [
     "yes",
     "no",
 ]
-WORDS += [f"s{n}" for n in range(16)]
+WORDS_OF_COUNT = [f"s{n}" for n in range(16)]
+WORDS += WORDS_OF_COUNT
 HI, WORD = 100, 300
 (
     STAR,
@@ -224,23 +226,32 @@ COMPOSITE = [c for c in ODD if c not in PRIMES]
 PRIME_CENTRES = [c for c in ODD if c in PRIMES]
 
 
-def chains(c: int) -> dict[int, int]:
-    """Return how many squares a search finds from each start, 0 for the list's beginning, as {start: squares}."""
-    lower = [p for p in below(c) if 2 * c - p < LIMIT]
-    members = [p for p in lower if 2 * c - p in PRIMES]
-    place = {p: i for i, p in enumerate(lower)}
-    tops = []  # of each square, how early in the list its highest member stands
-    for i, z in enumerate(members):
-        for y in members[i + 1 :]:
-            p = 2 * y - z
-            a = y - p
-            if p in place and 2 * c - p in PRIMES and c - a in PRIMES and c + a in PRIMES and c - a != z:
-                tops.append(place[z])
-    counts = {p: sum(top >= i for top in tops) for i, p in enumerate(lower)}
-    return {start: n for start, n in ({0: len(tops)} | counts).items() if n}
+@cache
+def squares_of(centre: int) -> list[tuple[int, int]]:
+    """Return each square of a centre as (start, skip): the search that starts at its highest member finds it
+    after ``skip`` others. Squares that come after more than 15 others from there are left out.
+    """
+    members = [p for p in below(centre) if 2 * centre - p < LIMIT and 2 * centre - p in PRIMES]
+    known, found = set(members), []
+    for i, p in enumerate(members):
+        for y in reversed(members[:i]):
+            z, a = 2 * y - p, y - p
+            if z in known and centre + a in PRIMES and centre - a in PRIMES and centre - a != z:
+                found.append(z)
+    skips = [sum(other <= z for other in found[:i]) for i, z in enumerate(found)]
+    return [(z, skip) for z, skip in zip(found, skips, strict=True) if skip < len(WORDS_OF_COUNT)]
 
 
-CHAINS: dict[int, dict[int, int]] = {}
+@cache
+def within_reach(centre: int, most: int = 3400) -> list[tuple[int, int]]:
+    """Return those of ``squares_of`` a centre whose search takes at most so many tokens."""
+
+    def tokens(start: int, skip: int) -> int:
+        text = Text()
+        search(text, centre, (p for p in below(centre) if p <= start), start, skip, NEXT, most)
+        return len(text.tokens)
+
+    return [(start, skip) for start, skip in squares_of(centre) if tokens(start, skip) < most - 20]
 
 
 def draw(rng: random.Random, most: int = 3600) -> Text:
@@ -248,20 +259,24 @@ def draw(rng: random.Random, most: int = 3600) -> Text:
     text = Text()
     text.word(BEGIN, UNASKED)
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.4:
         c = rng.choice(TRAIN)
         text.word(PRACTICE, UNASKED)
         header(text, c, 0, skip := rng.choice((0, 0, 1, 3)), UNASKED)
         search(text, c, practice_list(rng, c), 0, skip, UNASKED, rng.randrange(200, 1500))
-    elif kind < 0.6:
+    elif kind < 0.55:
         c = rng.choice(PRIME_CENTRES)
         header(text, c, 0, 0, UNASKED)
         search(text, c, below(c), 0, 0, NEXT, most)
-    elif kind < 0.92:
+    elif kind < 0.83:
         c = rng.choice(COMPOSITE)
         lower = [p for p in below(c) if 2 * c - p < LIMIT]
-        start = rng.choice(lower) if lower and rng.random() < 0.6 else 0
-        skip = rng.choice((0, 0, 0, 1, 2, 3, 5, 7))
+        start, skip = (
+            rng.choice(lower) if lower and rng.random() < 0.5 else 0,
+            rng.choice((0, 0, 0, 1, 2, 3, 5, 7)),
+        )
+        if rng.random() < 0.5 and squares_of(c):
+            start, skip = rng.choice(squares_of(c))
         if rng.random() < 0.3:
             text.word(ANY, UNASKED)
         header(text, c, start, skip, UNASKED)
@@ -275,15 +290,12 @@ def draw(rng: random.Random, most: int = 3600) -> Text:
 
 
 def any_header(text: Text, rng: random.Random) -> None:
-    """Write which square of the train centres is searched for, each about equally likely, and no search."""
+    """Write which square of the train centres is searched for, each equally likely, and nothing of the search."""
     while True:
         c = rng.choice(PRIME_CENTRES)
-        if c not in CHAINS:
-            CHAINS[c] = chains(c)
-        found = CHAINS[c]
-        if found and rng.random() < max(found.values()) / 75:
+        found = within_reach(c)
+        if rng.random() < len(found) / 75:
             break
-    start = rng.choice([p for p, n in found.items() if 2 * n >= max(found.values()) or n > 12])
-    skip = rng.randrange(min(found[start], 8))
+    start, skip = rng.choice(found)
     header(text, c, start, skip, ASK)
     text.word(TWICE, ASK)

@@ -258,7 +258,7 @@ def is_valid(s: list[int] | None) -> bool:
 
 
 def centres_with_squares(split: str) -> list[int]:
-    return [c for c in range(11, st.LIMIT) if c in st.PRIMES and st.split_of(c) == split and st.chains(c)]
+    return [c for c in range(11, st.LIMIT) if c in st.PRIMES and st.split_of(c) == split and first_square(c)]
 
 
 def measure_centres(model: LlamaForCausalLM, split: str, most: int) -> dict[str, Any]:
