@@ -1,39 +1,20 @@
 """``aritmo corpus build`` as a person types it: nested orders, ways of asking, what cannot be."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from aritmo.cli import main
 from aritmo.corpus import Corpus
 
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Aritmo = Callable[..., Ended]
+Aritmo = Callable[..., Any]
 
 
 @pytest.fixture
-def aritmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aritmo:
-    monkeypatch.chdir(tmp_path)
-
-    def run(words: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["aritmo", "corpus", "build", *words.split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        status = ended.value.code
-        assert isinstance(status, int)
-        return Ended(status, *capsys.readouterr())
-
-    return run
+def aritmo(command: Callable[..., Any]) -> Aritmo:
+    return lambda words: command("corpus", "build", *words.split())
 
 
 @pytest.mark.parametrize("orders", ["--order 3,5,7", "--order 3 --order 5,7", "--order 3 --order 5 --order 7"])

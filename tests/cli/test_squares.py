@@ -2,16 +2,13 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
-from io import BytesIO, TextIOWrapper
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
-from aritmo.cli import main
 
 GOOD = "17 89 71\n113 59 5\n47 29 101\n"
 BAD = "17 89 71\n113 59 5\n47 9 101\n"
@@ -19,28 +16,12 @@ WORSE = "1 1 1\n1 1 4\n6 8 10\n"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Aritmo = Callable[..., Ended]
+Aritmo = Callable[..., Any]
 
 
 @pytest.fixture
-def aritmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aritmo:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["aritmo", "squares", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        status = ended.value.code
-        assert isinstance(status, int)
-        return Ended(status, *capsys.readouterr())
-
-    return run
+def aritmo(command: Callable[..., Any]) -> Aritmo:
+    return partial(command, "squares")
 
 
 def test_no_file_is_written_over_unless_asked(aritmo: Aritmo) -> None:
@@ -100,9 +81,8 @@ def test_check_answers_what_comes_before_an_unreadable_file(aritmo: Aritmo) -> N
     assert ended.err == "aritmo: there is no file missing.txt; check the name\n"
 
 
-def test_check_reads_standard_input(aritmo: Aritmo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(GOOD.encode())))
-    assert aritmo("check", "-").out.startswith("standard input, line 1: order 3, valid")
+def test_check_reads_standard_input(aritmo: Aritmo) -> None:
+    assert aritmo("check", "-", stdin=GOOD.encode()).out.startswith("standard input, line 1: order 3, valid")
 
 
 def test_no_name_commands_the_terminal(aritmo: Aritmo) -> None:

@@ -2,40 +2,21 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from aritmo.cli import main
 from aritmo.numbers.matrixfiles import read_matrices
 from aritmo.numbers.squares import check_square, key
 
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Aritmo = Callable[..., Ended]
+Aritmo = Callable[..., Any]
 
 
 @pytest.fixture
-def aritmo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aritmo:
-    monkeypatch.chdir(tmp_path)
-
-    def run(words: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["aritmo", "squares", *words.split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        status = ended.value.code
-        assert isinstance(status, int)
-        return Ended(status, *capsys.readouterr())
-
-    return run
+def aritmo(command: Callable[..., Any]) -> Aritmo:
+    return lambda words: command("squares", *words.split())
 
 
 @pytest.mark.parametrize(("below", "squares"), [(0, 0), (1_000, 159), (10_000, 15_817)])
