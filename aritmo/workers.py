@@ -61,8 +61,9 @@ class Workers:
 
 
 def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and SIGTERM to the parent, and end when the parent does."""
+    for stop in (signal.SIGINT, signal.SIGTERM):  # both may be sent to a whole group of processes
+        signal.signal(stop, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import count, islice
 from pathlib import Path
 
@@ -58,11 +59,16 @@ def running(session: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize(
-    ("signum", "status", "left"),
-    [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, False), (signal.SIGKILL, -9, True)],
+    ("send", "signum", "status", "left"),
+    [
+        (os.kill, signal.SIGINT, 130, False),
+        (os.kill, signal.SIGTERM, 143, False),
+        (os.killpg, signal.SIGTERM, 143, False),
+        (os.kill, signal.SIGKILL, -9, True),
+    ],
 )
 def test_a_stopped_build_leaves_no_process_and_no_corpus(
-    signum: signal.Signals, status: int, left: bool, tmp_path: Path
+    send: Callable[[int, int], None], signum: signal.Signals, status: int, left: bool, tmp_path: Path
 ) -> None:
     out = tmp_path / "c"
     child = subprocess.Popen(
@@ -73,7 +79,7 @@ def test_a_stopped_build_leaves_no_process_and_no_corpus(
         assert child.poll() is None, child.stderr.read() if child.stderr else ""
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(child.pid, signum)
+    send(child.pid, signum)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == status
     assert "Traceback" not in errors

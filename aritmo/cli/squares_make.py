@@ -140,5 +140,9 @@ def _tell(making: Making, asked: int, end: str, json: bool) -> None:
         when = {"timeout": " in the time given", "stopped": " before it was stopped"}.get(end, "")
         print(f"{name}: nothing is written, for no square of {', '.join(words)} was found{when}")
         return
-    some = f"{making.made:,} squares" if end == "done" else f"{making.made:,} of {asked:,} squares"
+    some = (
+        f"{making.made:,} {'square' if making.made == 1 else 'squares'}"
+        if end == "done"
+        else f"{making.made:,} of {asked:,} squares"
+    )
     print(f"{name}: {some}, {', '.join(words)}{_HOW[end]}")
