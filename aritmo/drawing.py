@@ -1,9 +1,7 @@
 """Pictures of squares as PNG, drawn by matplotlib without a screen."""
 
-import os
 import warnings
 from io import BytesIO
-from pathlib import Path
 
 from aritmo.numbers.drawing import EDGE, PAPER, STYLES, Drawing
 
@@ -57,13 +55,3 @@ def to_png(drawing: Drawing) -> bytes:
         warnings.filterwarnings("ignore", "Glyph")  # a file may be named in any script
         FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a picture beside its place and move it there, so that no reader sees half of it."""
-    beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

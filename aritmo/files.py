@@ -19,12 +19,12 @@ def file_hash(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its place, sync it and move it there, so that no reader sees half of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place, sync it and move it there, so that no reader sees half of it."""
     beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -38,9 +38,9 @@ def draw(
     place, cells = found
     drawing = lay_out(cells, f"{place}: {summary(check_square(cells))}")
     if out.suffix.lower() == ".png":
-        from aritmo.drawing import to_png, write_bytes
+        from aritmo.drawing import to_png
 
-        write_bytes(out, to_png(drawing))
+        write_whole(out, to_png(drawing))
     else:
         write_whole(out, to_svg(drawing))
     name = printable(str(out))
@@ -52,12 +52,8 @@ def draw(
 
 def require_free(out: Path, force: bool) -> None:
     """Refuse a file that cannot be written, or only over another, before any work is done."""
-    from aritmo.numbers.matrixfiles import printable
+    from aritmo.numbers.matrixfiles import check_place, printable
 
-    name = printable(str(out))
-    if out.is_dir():
-        raise ValueError(f"{name} is a folder; give the name of a file")
-    if not out.parent.is_dir():
-        raise ValueError(f"there is no folder {printable(str(out.parent))}; make it first")
+    check_place(out)
     if out.exists() and not force:
-        raise ValueError(f"{name} is there already; give another name, or --force to write over it")
+        raise ValueError(f"{printable(str(out))} is there already; give another name, or --force to write over it")

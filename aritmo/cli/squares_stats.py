@@ -62,9 +62,9 @@ def _tell(statistics: dict[str, Any], picture: Path | None, json: bool) -> None:
         _print(statistics)
     if picture is not None:
         from aritmo.anatomy_picture import draw
-        from aritmo.drawing import write_bytes
+        from aritmo.files import write_whole
 
-        write_bytes(picture, draw(statistics, "png" if picture.suffix.lower() == ".png" else "svg"))
+        write_whole(picture, draw(statistics, "png" if picture.suffix.lower() == ".png" else "svg"))
 
 
 def _print(statistics: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ class of K2 holds (8 * (k-2)!**2) squares for each ring of order k, times 8 for 
 of order 4, and an eighth of that up to K1: 288 of order 5, 33,177,600 of order 7, 4 of order 4.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 from itertools import permutations
@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.squares import Cells, canonical_many
+from aritmo.numbers.squares import Cells, canonical_many, least_rows
 
 Kind = Literal["K1", "K2", "K3", "K4", "K5"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -209,7 +209,7 @@ def _least_cores(cores: Cells) -> Cells:
     if cores.shape[1] != 4:
         return canonical_many(cores)
     flat = cores.reshape(len(cores), 16)
-    return _least(flat[:, view] for view in core_symmetries()).reshape(cores.shape)
+    return least_rows(flat[:, view] for view in core_symmetries()).reshape(cores.shape)
 
 
 @cache
@@ -236,7 +236,7 @@ def _settle(squares: Cells, pair_sums: NDArray[np.int64]) -> None:
     order, total = squares.shape[1], pair_sums[:, None]
     x, y = squares[:, 0, :1].copy(), squares[:, 0, -1:].copy()
     top, left = np.sort(squares[:, 0, 1:-1], axis=1), np.sort(squares[:, 1:-1, 0], axis=1)
-    ring = _least(_ring_forms(x, y, top, left, total))
+    ring = least_rows(_ring_forms(x, y, top, left, total))
     top, left = ring[:, 2:order], ring[:, order:]
     squares[:, 0, 0], squares[:, 0, -1] = ring[:, 0], ring[:, 1]
     squares[:, -1, 0], squares[:, -1, -1] = pair_sums - ring[:, 1], pair_sums - ring[:, 0]
@@ -252,20 +252,6 @@ def _ring_forms(x: Cells, y: Cells, top: Cells, left: Cells, total: Cells) -> It
         yield np.concatenate([b, a, s, nt], axis=1)
         yield np.concatenate([a, nb, t, s], axis=1)
         yield np.concatenate([nb, a, t, ns], axis=1)
-
-
-def _least(forms: Iterable[Cells]) -> Cells:
-    """Return, row by row, the lexicographically least of some (N, w) tables."""
-    best: Cells | None = None
-    for form in forms:
-        if best is None:
-            best, rows = form.copy(), np.arange(len(form))
-            continue
-        first = (form != best).argmax(axis=1)  # 0 where nothing differs, and then nothing is less
-        less = form[rows, first] < best[rows, first]
-        best[less] = form[less]
-    assert best is not None
-    return best
 
 
 def patterns(squares: Cells) -> list[bytes]:

@@ -20,12 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aritmo.files import write_json
-from aritmo.numbers.cores import draw_cores
-from aritmo.numbers.matrixfiles import printable
-from aritmo.numbers.plain5 import draw_plain5
+from aritmo.numbers.matrixfiles import check_place, printable
 from aritmo.numbers.randomness import Stream
-from aritmo.numbers.requests import Request
-from aritmo.numbers.rings import draw_odd, surround
+from aritmo.numbers.requests import Request, take_turns
 from aritmo.numbers.rows import Seen, fingerprints, rows
 from aritmo.numbers.search import draw_order3
 from aritmo.workers import Workers, cores
@@ -66,20 +63,8 @@ def block(request: Request, seed: int, number: int) -> Ints:
     parts = []
     for _ in range(picks):
         family = int(families[stream.below(len(families))])
-        parts.append(_draw(request, family, size // picks, stream.below(1 << 63)))
-    turns = np.concatenate([np.arange(len(part)) for part in parts])
-    return np.concatenate(parts)[np.argsort(turns, kind="stable")]  # the families take turns
-
-
-def _draw(request: Request, family: int, many: int, seed: int) -> Ints:
-    order, below, allow3 = request.order, request.below or 0, request.allow3
-    if request.in_rings and order % 2:
-        return draw_odd(family, order, many, seed, allow3, below)
-    if request.in_rings:
-        inner = draw_cores(family, 1 + many // 4, seed, allow3, below, core=True)
-        return surround(family, inner, order, many, seed, allow3, below)
-    draw = draw_cores if order == 4 else draw_plain5
-    return draw(family, many, seed, allow3, below)
+        parts.append(request.draw(family, size // picks, stream.below(1 << 63)))
+    return take_turns(parts)
 
 
 class Making:
@@ -104,11 +89,8 @@ class Making:
         self._finished = False
         self._seen = Seen()
         self._noted = time.monotonic()
+        check_place(out)
         name = printable(str(out))
-        if out.is_dir():
-            raise ValueError(f"{name} is a folder; give the name of a file")
-        if not out.parent.is_dir():
-            raise ValueError(f"there is no folder {printable(str(out.parent))}; make it first")
         unfinished = out.exists() and self.note.exists()
         if resume and unfinished:
             self._take_up()

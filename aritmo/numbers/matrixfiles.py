@@ -44,6 +44,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def check_place(out: Path) -> None:
+    """Raise ValueError unless a file may be written there: it is no folder, and stands in one."""
+    if out.is_dir():
+        raise ValueError(f"{printable(str(out))} is a folder; give the name of a file")
+    if not out.parent.is_dir():
+        raise ValueError(f"there is no folder {printable(str(out.parent))}; make it first")
+
+
 def read_matrices(path: str | Path) -> Iterator[tuple[str, Cells]]:
     """Yield each matrix of a file: its place («squares.txt, line 5») and its (n, n) cells.
 

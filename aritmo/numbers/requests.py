@@ -5,6 +5,7 @@ sum of a plain order 5. Rings take pairs of primes around the middle, which is t
 see ``rings`` for why 3 is in none of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
@@ -12,8 +13,10 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from aritmo.numbers.cores import draw_cores
+from aritmo.numbers.plain5 import draw_plain5
 from aritmo.numbers.primes import is_prime, next_prime, previous_prime, sieve
-from aritmo.numbers.rings import draw_odd, offsets, pairs_needed
+from aritmo.numbers.rings import draw_odd, first_middle, offsets, pair_counts, pairs_needed, surround
 from aritmo.numbers.search import count_order3
 
 LARGEST_ORDER = 201
@@ -75,6 +78,23 @@ class Request:
     def families(self) -> NDArray[np.int64]:
         """Return, rising, what a checked request may draw from; those with few pairs only where all have few."""
         return np.array([self.family]) if self.family is not None else _families(self)
+
+    def draw(self, family: int, many: int, seed: int) -> NDArray[np.int64]:
+        """Return at most ``many`` different squares of a family as (m, n, n), canonical, drawn by the seed."""
+        order, below, allow3 = self.order, self.below or 0, self.allow3
+        if self.in_rings and order % 2:
+            return draw_odd(family, order, many, seed, allow3, below)
+        if self.in_rings:
+            inner = draw_cores(family, 1 + many // 4, seed, allow3, below, core=True)
+            return surround(family, inner, order, many, seed, allow3, below)
+        draw = draw_cores if order == 4 else draw_plain5
+        return draw(family, many, seed, allow3, below)
+
+
+def take_turns(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the rows of all parts: the first of each, then the second of each, and so on."""
+    turns = np.concatenate([np.arange(len(part)) for part in parts])
+    return np.concatenate(parts)[np.argsort(turns, kind="stable")]
 
 
 def _check_order(request: Request) -> None:
@@ -232,21 +252,6 @@ def _check_bound(request: Request) -> None:
         )
 
 
-def pair_counts(below: int) -> NDArray[np.int64]:
-    """Return for each middle h < below how many pairs h-d, h+d are primes from 5 to below ``below``, d > 0.
-
-    All at once: the primes, convolved with themselves by a Fourier transform.
-    """
-    odd = sieve(below)[1::2].astype(np.float64)  # odd[i] stands for 2i + 1
-    odd[1:2] = 0
-    size = 1 << (2 * len(odd) + 1).bit_length()
-    sums = np.rint(np.fft.irfft(np.fft.rfft(odd, size) ** 2, size)).astype(np.int64)
-    counts = np.zeros(below, dtype=np.int64)
-    counts[1:] = sums[: below - 1]  # sums[i + j] counts (2i + 1) + (2j + 1), twice the middle i + j + 1
-    counts[1::2] -= odd[: len(counts[1::2])].astype(np.int64)
-    return counts // 2
-
-
 def _with_pairs(order: int, below: int, needed: int) -> NDArray[np.int64]:
     """Return the middles, for odd orders prime ones, with at least so many pairs of primes below the bound."""
     middles = np.flatnonzero(pair_counts(below) >= needed)
@@ -258,13 +263,7 @@ def first_family(order: int) -> int:
     """Return the least centre (odd order) or pair sum (even order from 6 on) with pairs enough."""
     if order == 3:
         return next(p for p in count(5) if is_prime(p) and len(draw_odd(p, 3, 1, seed=0)))
-    limit = 64
-    while True:
-        middles = _with_pairs(order, limit, pairs_needed(order))
-        middles = middles[2 * middles < limit]  # these have all their pairs below the limit
-        if len(middles):
-            return int(middles[0]) * (1 if order % 2 else 2)
-        limit *= 2
+    return first_middle(order) * (1 if order % 2 else 2)
 
 
 @lru_cache

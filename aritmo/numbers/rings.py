@@ -95,31 +95,35 @@ def first_centre(order: int) -> int:
         raise ValueError(
             f"first centres are searched up to order {_LARGEST_FIRST}, not {order}; give a smaller one"
         )
+    return first_middle(order)
+
+
+def first_middle(order: int) -> int:
+    """Return the least centre, or half pair sum of an even order, that has as many offsets as the order needs."""
     needed = pairs_needed(order)
     limit = 16 * needed
     while True:
-        enough = _pairs_by_centre(limit) >= needed
+        enough = pair_counts(2 * limit)[:limit] >= needed
+        if order % 2:
+            enough &= sieve(limit)
         if enough.any():
             return int(enough.argmax())
         limit *= 2
 
 
-def _pairs_by_centre(limit: int) -> Ints:
-    """Return how many offsets each prime below ``limit`` has as a centre; 0 for what is no prime.
+def pair_counts(below: int) -> NDArray[np.int64]:
+    """Return for each middle h < below how many pairs h-d, h+d are primes from 5 to below ``below``, d > 0.
 
-    Both cells of a pair leave the same rest modulo 6 as the centre. For the primes r + 6i and r + 6j to be a pair
-    of r + 6k, i + j is 2k. So a convolution of the sieve with itself counts the pairs of all centres at once, each
-    pair twice and the centre with itself once.
+    All at once: the primes, convolved with themselves by a Fourier transform.
     """
-    prime = sieve(2 * limit)
-    pairs = np.zeros(limit, dtype=np.int64)
-    for rest in (1, 5):
-        row = prime[rest::6].astype(np.float64)
-        size = 1 << (2 * len(row)).bit_length()
-        both = np.rint(np.fft.irfft(np.fft.rfft(row, size) ** 2, size)).astype(np.int64)
-        centres = np.flatnonzero(prime[rest:limit:6])
-        pairs[rest + 6 * centres] = (both[2 * centres] - 1) // 2
-    return pairs
+    odd = sieve(below)[1::2].astype(np.float64)  # odd[i] stands for 2i + 1
+    odd[1:2] = 0
+    size = 1 << (2 * len(odd) + 1).bit_length()
+    sums = np.rint(np.fft.irfft(np.fft.rfft(odd, size) ** 2, size)).astype(np.int64)
+    counts = np.zeros(below, dtype=np.int64)
+    counts[1:] = sums[: below - 1]  # sums[i + j] counts (2i + 1) + (2j + 1), twice the middle i + j + 1
+    counts[1::2] -= odd[: len(counts[1::2])].astype(np.int64)
+    return counts // 2
 
 
 def _refuse_even(order: int) -> None:

@@ -1,7 +1,7 @@
 """Prime magic squares of any order: every defect with its place, nesting, symmetries and the key K1."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -255,14 +255,14 @@ def symmetries(cells: Cells) -> Cells:
     return np.stack([np.rot90(start, turns) for start in (cells, cells.T) for turns in range(4)])
 
 
-@lru_cache(maxsize=8)
-def _views(order: int) -> NDArray[np.intp]:
+@lru_cache(maxsize=16)
+def views(order: int) -> NDArray[np.intp]:
     """Return (8, n * n): where each cell of each symmetry comes from, in the order of ``symmetries``."""
     return symmetries(np.arange(order * order).reshape(order, order)).reshape(8, -1)
 
 
 def _least(cells: Cells) -> list[int]:
-    rows: list[list[int]] = cells.ravel()[_views(len(cells))].tolist()
+    rows: list[list[int]] = cells.ravel()[views(len(cells))].tolist()
     return min(rows)
 
 
@@ -280,11 +280,18 @@ def canonical_many(squares: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the canonical form of each of (N, n, n) squares."""
     count, order, _ = squares.shape
     flat = np.ascontiguousarray(squares).reshape(count, order * order)
-    best = flat.copy()
-    everyone = np.arange(count)
-    for view in _views(order)[1:]:
-        turned = flat[:, view]
-        first = (turned != best).argmax(axis=1)  # 0 where nothing differs, and then nothing is less
-        less = turned[everyone, first] < best[everyone, first]
-        best[less] = turned[less]
-    return best.reshape(squares.shape)
+    return least_rows(flat[:, view] for view in views(order)).reshape(squares.shape)
+
+
+def least_rows(forms: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return, row by row, the lexicographically least of some (N, w) tables."""
+    best: NDArray[np.int64] | None = None
+    for form in forms:
+        if best is None:
+            best, everyone = form.copy(), np.arange(len(form))
+            continue
+        first = (form != best).argmax(axis=1)  # 0 where nothing differs, and then nothing is less
+        less = form[everyone, first] < best[everyone, first]
+        best[less] = form[less]
+    assert best is not None
+    return best

@@ -10,12 +10,11 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.numbers.cores import draw_cores
 from aritmo.numbers.primes import is_prime
 from aritmo.numbers.randomness import SPLITS, Split, Stream, digest, seed_of, split_of
-from aritmo.numbers.requests import Request
-from aritmo.numbers.rings import draw_odd, surround
+from aritmo.numbers.requests import Request, take_turns
 from aritmo.numbers.search import list_order3
+from aritmo.numbers.squares import views
 
 Ints = NDArray[np.int64]
 
@@ -29,15 +28,8 @@ _PATIENCE = 4
 
 
 @lru_cache(maxsize=16)
-def views(order: int) -> Ints:
-    """Return the 8 rotations and reflections of a square, as (8, order * order) places of its cells."""
-    places = np.arange(order * order).reshape(order, order)
-    return np.array([np.rot90(base, turn).ravel() for base in (places, places.T) for turn in range(4)])
-
-
-@lru_cache(maxsize=16)
 def turned(order: int) -> list[tuple[int, "itemgetter[int]"]]:
-    """Return the same as the place that comes first and a picker of all cells."""
+    """Return each of the 8 ``views`` of a square as the place that comes first and a picker of all cells."""
     return [(view[0], itemgetter(*view)) for view in views(order).tolist()]
 
 
@@ -116,7 +108,7 @@ def _block(order: int, below: int, split: Split, seed: int, number: int) -> Ints
 
     A block goes on through the families where the block before it ended.
     """
-    families = _families(order, below, split, seed)
+    request, families = Request(order, below=below), _families(order, below, split, seed)
     size, most = _shape(order)
     picks = min(most, len(families))
     parts: list[Ints] = []
@@ -124,22 +116,12 @@ def _block(order: int, below: int, split: Split, seed: int, number: int) -> Ints
     while missing and tried < _PATIENCE * picks:
         family = families[(number * picks + tried) % len(families)]
         many = -(-missing // max(1, picks - tried))
-        drawn = _draw(order, family, many, seed_of(NAME, VERSION, split, seed, order, number, tried), below)
+        drawn = request.draw(family, many, seed_of(NAME, VERSION, split, seed, order, number, tried))
         parts.append(drawn)
         missing, tried = missing - len(drawn), tried + 1
     if missing == size:
         return np.empty((0, order * order), dtype=np.int64)
-    turns = np.concatenate([np.arange(len(part)) for part in parts])
-    squares = np.concatenate(parts)[np.argsort(turns, kind="stable")].reshape(-1, order * order)
+    squares = take_turns(parts).reshape(-1, order * order)
     stream = Stream(NAME, VERSION, split, seed, order, number, "turns")
     ways = np.array([stream.below(8) for _ in range(len(squares))])
     return np.take_along_axis(squares, views(order)[ways], axis=1)
-
-
-def _draw(order: int, family: int, many: int, seed: int, below: int) -> Ints:
-    if order % 2:
-        return draw_odd(family, order, many, seed, below=below)
-    if order == 4:
-        return draw_cores(family, many, seed, below=below)
-    cores = draw_cores(family, 1 + many // 4, seed, below=below, core=True)
-    return surround(family, cores, order, many, seed, below=below)
