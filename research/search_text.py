@@ -40,6 +40,7 @@ WORDS = [
 ]
 WORDS_OF_COUNT = [f"s{n}" for n in range(16)]
 WORDS += WORDS_OF_COUNT
+WORDS += ["Order5", "Order7", "Free", "Ring", "Top", "Left", "-", "Again", *(f"#{n}" for n in range(64))]
 HI, WORD = 100, 300
 (
     STAR,
@@ -62,6 +63,7 @@ HI, WORD = 100, 300
     NO,
     COUNT,
 ) = range(WORD, WORD + 19)
+ORDER5, ORDER7, FREE, RING, TOP, LEFT_LINE, MINUS, AGAIN, NUMBERED = range(COUNT + 16, COUNT + 25)
 SYMBOLS = [*(f"{n:02}'" for n in range(100)), *map(str, range(200)), *WORDS]
 PRIMES = {n for n in range(2, 20_000) if all(n % d for d in range(2, int(n**0.5) + 1))}
 ROLES = [
@@ -82,10 +84,21 @@ ROLES = [
     "square",
     "prime?",
     "end",
+    "count",
+    "free",
+    "corner",
+    "sum",
+    "index",
+    "pair",
+    "rest",
+    "member?",
+    "match",
+    "rows",
 ]
 (ASK, IS_TWICE, FIRST, NEXT, Q, STARRED, Y, Z, AFTER, A, T, MIRROR, JUDGE, LEFT, SQUARE, IS_PRIME, LAST) = range(
     17
 )
+(COUNTED, FREED, CORNER, SUM, INDEX, PAIR, REST, IS_MEMBER, MATCH, ROWS) = range(17, 27)
 UNASKED = 99
 
 
@@ -127,15 +140,25 @@ def header(text: Text, c: int, start: int, skip: int, asked: int) -> None:
 
 
 def search(
-    text: Text, c: int, lower: Iterator[int], start: int, skip: int, list_role: int, most: int
+    text: Text,
+    c: int,
+    lower: Iterator[int],
+    start: int,
+    skip: int,
+    list_role: int,
+    most: int,
+    counted: list[int] | None = None,
 ) -> tuple[int, ...] | None:
-    """Write the search, and return its square's (p, y, z), or None where the list or the room ended first."""
+    """Write the search, and return its square's (p, y, z), or None where the list or the room ended first.
+
+    For a nested square the members are ``counted``: numbered in the text, put into that list; the text goes on.
+    """
     text.word(TWICE, IS_TWICE)
     text.number(2 * c, IS_TWICE)
     if not start:
         text.number(c, FIRST)
         text.number(c, FIRST)
-    members: list[int] = []
+    members = [] if counted is None else counted
     known: set[int] = set()
     role = FIRST if start else list_role
     for p in lower:
@@ -147,6 +170,8 @@ def search(
             break
         if q in PRIMES:
             text.word(STAR, STARRED)
+            if counted is not None:
+                text.word(NUMBERED + len(members) + 1, COUNTED)
             for y in reversed(members):
                 z = 2 * y - p
                 text.number(y, Y)
@@ -162,7 +187,10 @@ def search(
                     if c - a in PRIMES and c + a in PRIMES and c - a != z:
                         if skip == 0:
                             text.word(FOUND, JUDGE)
+                            members.append(p)
                             write_square(text, c, p, y, z)
+                            if counted is None:
+                                text.word(END, LAST)
                             return p, y, z
                         skip -= 1
                         text.word(PASS, JUDGE)
@@ -184,7 +212,6 @@ def write_square(text: Text, c: int, p: int, y: int, z: int) -> None:
             text.number(cell, SQUARE)
         else:
             text.word(ROW, SQUARE)
-    text.word(END, LAST)
 
 
 def practice_list(rng: random.Random, c: int) -> Iterator[int]:

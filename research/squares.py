@@ -15,6 +15,8 @@ import multiprocessing as mp
 import random
 import time
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from research import nested_text
 from research import search_text as st
 
 try:
@@ -283,6 +286,31 @@ def measure_centres(model: LlamaForCausalLM, split: str, most: int) -> dict[str,
     return {"split": split, "valid": valid, "of": len(centres), "first wrong": dict(wrong), "missed": missed[:12]}
 
 
+def measure_nested(model: LlamaForCausalLM, split: str, order: int, most: int) -> dict[str, Any]:
+    """Return for how many centres below 5,000 that a search succeeds for a nested square is written greedily."""
+    centres, prompts, truths = [], [], []
+    for c in (c for c in range(11, 5000) if c in st.PRIMES and st.split_of(c) == split):
+        text = st.Text()
+        text.word(st.BEGIN, st.UNASKED)
+        nested_text.header(text, order, c, 0)
+        prompt = list(text.tokens)
+        with suppress(nested_text.CutError):
+            if nested_text.nested(text, order, c, st.below(c), 0, st.NEXT, most - 200):
+                centres.append(c)
+                prompts.append(prompt)
+                truths.append(text)
+    valid, wrong, missed = 0, Counter[str](), []
+    for c, truth, text in zip(centres, truths, write(model, prompts, most), strict=True):
+        good = nested_text.is_valid(text, order, c)
+        valid += good
+        if not good:
+            at = next((i for i, (a, b) in enumerate(zip(text, truth.tokens, strict=False)) if a != b), -1)
+            wrong[st.ROLES[truth.roles[at]] if at >= 0 else "length"] += 1
+            missed.append((c, at, len(truth.tokens)))
+    counts = {"valid": valid, "of": len(centres), "first wrong": dict(wrong), "missed": missed[:12]}
+    return {"split": split, "order": order} | counts
+
+
 def measure_any(model: LlamaForCausalLM, count: int, most: int) -> dict[str, Any]:
     texts = write(model, [[st.BEGIN, st.ANY]] * count, most, 1.0)
     cells = [square_of(text) for text in texts]
@@ -339,31 +367,47 @@ def parse(**more: Any) -> argparse.Namespace:
 
 DEFAULTS = {
     "out": Path("squares-run"), "minutes": 8.0, "seed": 0, "width": 384, "inner": 1024, "layers": 6, "heads": 6,
-    "lr": 1e-3, "decay": 0.05, "warmup": 300, "cooldown": 0.6, "tokens": 65536, "docs": 768, "most": 4608,
-    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "",
+    "lr": 1e-3, "decay": 0.05, "warmup": 300, "cooldown": 0.6, "tokens": 65536, "docs": 768, "most": 6400,
+    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "", "nested": 0.16, "later": 0,
 }  # fmt: skip
 
 
 def main() -> None:
     args = parse()
     if args.measure:
-        model = LlamaForCausalLM.from_pretrained(args.measure, dtype=torch.float32).to(DEVICE).eval()
-        print(json.dumps(measure_any(model, args.any, args.room)), flush=True)
+        measure(LlamaForCausalLM.from_pretrained(args.measure, dtype=torch.float32).to(DEVICE).eval(), args)
         return
     model = create(args)
     print(sum(x.numel() for x in model.parameters()), "parameters", flush=True)
     with (args.out / "log.jsonl").open("w") as log:
-        train(args, model, st.draw, log)
-        model.to(torch.bfloat16).save_pretrained(args.out / "model", max_shard_size="14MB")
-        model.float()
-        results = [
-            measure_steps(model, args),
-            *(measure_centres(model, s, args.room) for s in ("validation", "test")),
+        train(args, model, partial(draw, share=args.nested), log)
+    model.to(torch.bfloat16).save_pretrained(args.out / "model", max_shard_size="14MB")
+    if not args.later:
+        measure(model.float(), args)
+
+
+def draw(rng: random.Random, share: float) -> st.Text:
+    """Return a training document: a nested square's for that share of them."""
+    return nested_text.draw(rng) if rng.random() < share else st.draw(rng)
+
+
+def measure(model: LlamaForCausalLM, args: argparse.Namespace) -> None:
+    """Print every measurement, one JSON object a line."""
+    results = [partial(measure_steps, model, args)]
+    results += [partial(measure_centres, model, split, args.room) for split in ("validation", "test")]
+    if args.nested:
+        results += [
+            partial(measure_nested, model, split, order, room)
+            for order, room in ((5, 5200), (7, 7600))
+            for split in ("validation", "test")
         ]
-        results += [measure_any(model, args.any, args.room)] if args.any else []
-        for result in results:
-            print(json.dumps(result), flush=True)
-            print(json.dumps(result), file=log, flush=True)
+    results += [partial(measure_any, model, args.any, args.room)] if args.any else []
+    for result in results:
+        began = time.monotonic()
+        line = json.dumps(result() | {"seconds": round(time.monotonic() - began, 1)})
+        with (args.out / "measured.jsonl").open("a") as file:
+            print(line, flush=True)
+            print(line, file=file, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,289 @@
+"""The search for nested prime squares of orders 5 and 7, written out in small steps, as tokens of search_text.py.
+
+It begins as the search for order 3, each member of the list numbered, and goes on after the 3x3 square:
+
+    p q  p q * #k ...           the list goes on until it has enough members, or `none`
+    Free #1 p q #2 p q ...      the members that are not in the square, nearest to the centre first, q = 2c - p
+    Ring p1 q2                  corners of the ring: top left and top right; so the others are q1 and p2
+    Top q1 p2 s s+c             what the top row still needs: c + q1 + p2 for order 5, 2c more for order 7
+      v - a u                   a free cell is taken away (p3, then q3, p4 ...), so two have to add to u
+      #k p z q z' ... + #j      for each later pair, what p and q leave of u, until that is in a still later pair
+    x a b z y                   the top row
+    Free ...                    what is left of the list, numbered anew
+    Left q1 q2 s s+c ...        the same for the left column, then its cells
+    ! rows /                    the whole square; order 7 goes on with another ring
+
+Where a line cannot be found, `Again` begins the ring with the list turned by one.
+The practice documents are the same over numbers that are no primes, around a made up 3x3 square.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from research import search_text as st
+from research.search_text import Text
+
+ENOUGH = {5: 28, 7: 52}
+"""Members that are listed for a square of each order."""
+
+Rows = list[list[int]]
+
+
+class CutError(Exception):
+    """A text has reached the most tokens that it may have."""
+
+
+def header(text: Text, order: int, c: int, start: int) -> None:
+    text.word({5: st.ORDER5, 7: st.ORDER7}[order], st.UNASKED)
+    st.header(text, c, start, 0, st.UNASKED)
+
+
+def nested(text: Text, order: int, c: int, lower: Iterator[int], start: int, role: int, most: int) -> Rows | None:
+    """Write the whole search; return the square, or None where there is none. Raises CutError where room ends."""
+    members: list[int] = []
+    found = st.search(text, c, lower, start, 0, role, most, members)
+    if found is None:
+        return None
+    return surround(text, order, c, lower, square3(c, *found), members, role, most)
+
+
+def square3(c: int, p: int, y: int, z: int) -> Rows:
+    t = c - y + p
+    return [[y, 2 * c - z, 2 * c - t], [2 * c - p, c, p], [t, z, 2 * c - y]]
+
+
+def surround(
+    text: Text, order: int, c: int, lower: Iterator[int], rows: Rows, members: list[int], role: int, most: int
+) -> Rows | None:
+    """Write everything after the 3x3 square."""
+    extend(text, order, c, lower, members, role)
+    used = {n for row in rows for n in row}
+    free = [p for p in members if p not in used]
+    for size in range(5, order + 1, 2):
+        ring = find_ring(text, size, c, free, most)
+        if ring is None:
+            text.word(st.NONE, st.IS_MEMBER)
+            text.word(st.END, st.LAST)
+            return None
+        top, left, free = ring
+        rows = [
+            top,
+            *([n, *row, 2 * c - n] for n, row in zip(left, rows, strict=True)),
+            [2 * c - top[-1], *(2 * c - n for n in top[1:-1]), 2 * c - top[0]],
+        ]
+        text.word(st.FOUND, st.ROWS)
+        for i, row in enumerate(rows):
+            if i:
+                text.word(st.ROW, st.ROWS)
+            for n in row:
+                text.number(n, st.ROWS)
+    text.word(st.END, st.LAST)
+    return rows
+
+
+def extend(text: Text, order: int, c: int, lower: Iterator[int], members: list[int], role: int) -> None:
+    while len(members) < ENOUGH[order]:
+        p = next(lower, 0)
+        if not p:
+            text.word(st.NONE, st.NEXT if role == st.NEXT else st.UNASKED)
+            return
+        text.number(p, role)
+        text.number(2 * c - p, st.Q)
+        if 2 * c - p in st.PRIMES:
+            members.append(p)
+            text.word(st.STAR, st.STARRED)
+            text.word(st.NUMBERED + len(members), st.COUNTED)
+
+
+def find_ring(
+    text: Text, order: int, c: int, free: list[int], most: int
+) -> tuple[list[int], list[int], list[int]] | None:
+    """Write the search for a ring; return its top row, its left cells from the top down, and what is left."""
+    for turn in range(len(free)):
+        if turn:
+            text.word(st.AGAIN, st.IS_MEMBER)
+        turned = free[turn:] + free[:turn]
+        write_free(text, c, turned)
+        if len(free) < 2 * (order - 1):
+            return None
+        p1, p2, *rest = turned
+        q1, q2 = 2 * c - p1, 2 * c - p2
+        text.word(st.RING, st.CORNER)
+        text.number(p1, st.CORNER)
+        text.number(q2, st.CORNER)
+        text.word(st.TOP, st.CORNER)
+        top = find_line(text, order, c, (q1, p2), rest, 2, most)
+        if top is None:
+            continue
+        for n in (p1, *top, q2):
+            text.number(n, st.ROWS)
+        rest = without(rest, c, top)
+        write_free(text, c, rest)
+        text.word(st.LEFT_LINE, st.CORNER)
+        left = find_line(text, order, c, (q1, q2), rest, 0, most)
+        if left is not None:
+            for n in left:
+                text.number(n, st.ROWS)
+            return [p1, *top, q2], left, without(rest, c, left)
+    return None
+
+
+def without(free: Sequence[int], c: int, cells: Sequence[int]) -> list[int]:
+    return [p for p in free if p not in cells and 2 * c - p not in cells]
+
+
+def write_free(text: Text, c: int, free: Sequence[int]) -> None:
+    text.word(st.FREE, st.CORNER)
+    for i, p in enumerate(free):
+        text.word(st.NUMBERED + i + 1, st.FREED)
+        text.number(p, st.FREED)
+        text.number(2 * c - p, st.FREED)
+
+
+def find_line(
+    text: Text, order: int, c: int, corners: tuple[int, int], free: Sequence[int], before: int, most: int
+) -> list[int] | None:
+    """Write the search for the cells of a line between two corners. ``before`` numbered pairs precede ``free``."""
+    pairs = [(p, 2 * c - p) for p in free]
+    place = {n: i for i, pair in enumerate(pairs) for n in pair}
+    for n in corners:
+        text.number(n, st.CORNER)
+    need = sum(corners)
+    text.number(need, st.SUM)
+    need += c
+    text.number(need, st.SUM)
+    taken = [pairs[i][i % 2] for i in range(order - 5)]
+    for a in taken:
+        text.word(st.MINUS, st.SUM)
+        text.number(a, st.SUM)
+        text.number(need - a, st.SUM)
+        need += c - a
+        text.number(need, st.SUM)
+    for i in range(len(taken), len(pairs)):
+        for a in pairs[i]:
+            first = i == len(taken) and a == pairs[i][0]
+            if not first:
+                text.number(need, st.IS_MEMBER)
+            text.word(st.MINUS, st.SUM if first else st.IS_MEMBER)
+            text.number(a, st.SUM)
+            text.number(need - a, st.SUM)
+            for k in range(i + 1, len(pairs)):
+                text.word(st.NUMBERED + before + k + 1, st.INDEX)
+                for b in pairs[k]:
+                    text.number(b, st.PAIR)
+                    z = need - a - b
+                    if not 0 < z < 20_000:
+                        text.word(st.NO, st.REST)
+                        continue
+                    text.number(z, st.REST)
+                    j = place.get(z, -1)
+                    if j > k:
+                        text.word(st.PLUS, st.IS_MEMBER)
+                        text.word(st.NUMBERED + before + j + 1, st.MATCH)
+                        return [*taken, a, b, z]
+            if len(text.tokens) > most:
+                raise CutError
+    return None
+
+
+SMALL = [c for c in st.ODD if c < 5000]
+MIDDLING = [c for c in st.TRAIN if 150 < c < 5000 and c % 2]
+SMALL_PRIMES = [c for c in SMALL if c in st.PRIMES]
+
+
+def draw(rng: random.Random, most: int = 5600) -> Text:
+    """Return one training document: a search at a train centre, or practice."""
+    while True:
+        text = Text()
+        text.word(st.BEGIN, st.UNASKED)
+        order = rng.choice((5, 5, 7))
+        with suppress(CutError):
+            if rng.random() < 0.6:
+                practice(text, rng, order, most)
+            else:
+                at_centre(text, rng, order, most)
+        if len(text.tokens) > 20 and max(text.tokens) < len(st.SYMBOLS):
+            return text
+
+
+def at_centre(text: Text, rng: random.Random, order: int, most: int) -> None:
+    """Write the search at a train centre, from the centre on or from further down."""
+    c = rng.choice(SMALL_PRIMES if rng.random() < 0.4 else SMALL)
+    start = rng.randrange(c) if rng.random() < 0.5 else 0
+    lower = [p for p in st.below(c) if p <= (start or c)]
+    start = lower[0] if start and lower else 0
+    header(text, order, c, start)
+    nested(text, order, c, iter(lower) if start else st.below(c), start, st.NEXT, most)
+
+
+def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
+    """Write practice: a made up 3x3 square, then a list of numbers seldom primes, and all that follows."""
+    c = rng.choice(MIDDLING)
+    text.word(st.PRACTICE, st.UNASKED)
+    header(text, order, c, 0)
+    text.word(st.TWICE, st.IS_TWICE)
+    text.number(2 * c, st.IS_TWICE)
+    step = rng.choice((1, 2, 6, 6, 6))
+    span = rng.randrange(min(100 * step, c - 1) // 2, min(300 * step, c - 1) + 1)
+    pool = [n for n in range(c - step, c - span, -step) if n > 3]
+    good = [n for n in pool if 2 * c - n in st.PRIMES]
+    wanted = rng.randrange(12, ENOUGH[order] + 8)
+    rng.shuffle(good)
+    chosen = set(good[:wanted]) | set(rng.sample(pool, min(len(pool), rng.randrange(0, 40))))
+    u, w = (c - n for n in rng.sample(good if len(good) > 1 and rng.random() < 0.7 else pool, 2))
+    if u + w >= c:
+        u, w = 1, 3
+    rows = [[c - u, c + u + w, c - w], [c + u - w, c, c - u + w], [c + w, c - u - w, c + u]]
+    text.word(st.FOUND, st.UNASKED)
+    for i, row in enumerate(rows):
+        if i:
+            text.word(st.ROW, st.UNASKED)
+        for n in row:
+            text.number(n, st.UNASKED)
+    members: list[int] = []
+    surround(text, order, c, iter(sorted(chosen, reverse=True)), rows, members, st.UNASKED, most)
+
+
+def is_valid(tokens: list[int], order: int, c: int) -> bool:
+    """Tell whether a text ends in a nested square of that order and centre: distinct primes, equal sums."""
+    if tokens[-1] != st.END or st.FOUND not in tokens:
+        return False
+    last = len(tokens) - 1 - tokens[::-1].index(st.FOUND)
+    rows: Rows = []
+    for row in split(tokens[last + 1 : -1], st.ROW):
+        if len(row) != 2 * order or any(lo >= st.HI or not st.HI <= hi < st.WORD for lo, hi in pairs_of(row)):
+            return False
+        rows.append([lo + 100 * (hi - st.HI) for lo, hi in pairs_of(row)])
+    cells = [n for row in rows for n in row]
+    if len(rows) != order or len(set(cells)) != order**2 or rows[order // 2][order // 2] != c:
+        return False
+    if not all(n in st.PRIMES and n < st.LIMIT for n in cells):
+        return False
+    inside = [[row[k : order - k] for row in rows[k : order - k]] for k in range((order - 1) // 2)]
+    return all(magic(square, c) for square in inside)
+
+
+def magic(rows: Rows, c: int) -> bool:
+    n = len(rows)
+    lines = [
+        *rows,
+        *map(list, zip(*rows, strict=True)),
+        [rows[i][i] for i in range(n)],
+        [rows[i][~i] for i in range(n)],
+    ]
+    return all(sum(line) == n * c for line in lines)
+
+
+def split(tokens: list[int], at: int) -> list[list[int]]:
+    parts: list[list[int]] = [[]]
+    for token in tokens:
+        if token == at:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+def pairs_of(row: list[int]) -> list[tuple[int, int]]:
+    return list(zip(row[::2], row[1::2], strict=True))
