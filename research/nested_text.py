@@ -3,7 +3,8 @@
 It begins as the search for order 3, each member of the list numbered, and goes on after the 3x3 square:
 
     p q  p q * #k ...           the list goes on until it has enough members, or `none`
-    Free #1 p q #2 p q ...      the members that are not in the square, nearest to the centre first, q = 2c - p
+    All #1 p q #2 p q ...       the members by number, q = 2c - p
+    Free #1 p q #2 p q ...      those that are not in the square, numbered anew
     Ring p1 q2                  corners of the ring: top left and top right; so the others are q1 and p2
     Top q1 p2 s s+c             what the top row still needs: c + q1 + p2 for order 5, 2c more for order 7
       v - a u                   a free cell is taken away (p3, then q3, p4 ...), so two have to add to u
@@ -58,6 +59,7 @@ def surround(
 ) -> Rows | None:
     """Write everything after the 3x3 square."""
     extend(text, order, c, lower, members, role)
+    write_pairs(text, st.ALL, c, members)
     used = {n for row in rows for n in row}
     free = [p for p in members if p not in used]
     for size in range(5, order + 1, 2):
@@ -97,14 +99,14 @@ def extend(text: Text, order: int, c: int, lower: Iterator[int], members: list[i
 
 
 def find_ring(
-    text: Text, order: int, c: int, free: list[int], most: int
+    text: Text, order: int, c: int, free: list[int], most: int, role: int = st.FREED
 ) -> tuple[list[int], list[int], list[int]] | None:
     """Write the search for a ring; return its top row, its left cells from the top down, and what is left."""
     for turn in range(len(free)):
         if turn:
             text.word(st.AGAIN, st.IS_MEMBER)
         turned = free[turn:] + free[:turn]
-        write_free(text, c, turned)
+        write_pairs(text, st.FREE, c, turned, st.FREED if turn else role)
         if len(free) < 2 * (order - 1):
             return None
         p1, p2, *rest = turned
@@ -119,7 +121,7 @@ def find_ring(
         for n in (p1, *top, q2):
             text.number(n, st.ROWS)
         rest = without(rest, c, top)
-        write_free(text, c, rest)
+        write_pairs(text, st.FREE, c, rest)
         text.word(st.LEFT_LINE, st.CORNER)
         left = find_line(text, order, c, (q1, q2), rest, 0, most)
         if left is not None:
@@ -133,12 +135,12 @@ def without(free: Sequence[int], c: int, cells: Sequence[int]) -> list[int]:
     return [p for p in free if p not in cells and 2 * c - p not in cells]
 
 
-def write_free(text: Text, c: int, free: Sequence[int]) -> None:
-    text.word(st.FREE, st.CORNER)
-    for i, p in enumerate(free):
-        text.word(st.NUMBERED + i + 1, st.FREED)
-        text.number(p, st.FREED)
-        text.number(2 * c - p, st.FREED)
+def write_pairs(text: Text, word: int, c: int, lower: Sequence[int], role: int = st.FREED) -> None:
+    text.word(word, st.CORNER if role == st.FREED else role)
+    for i, p in enumerate(lower):
+        text.word(st.NUMBERED + i + 1, role)
+        text.number(p, role)
+        text.number(2 * c - p, role)
 
 
 def find_line(
@@ -199,10 +201,7 @@ def draw(rng: random.Random, most: int = 5600) -> Text:
         text.word(st.BEGIN, st.UNASKED)
         order = rng.choice((5, 5, 7))
         with suppress(CutError):
-            if rng.random() < 0.6:
-                practice(text, rng, order, most)
-            else:
-                at_centre(text, rng, order, most)
+            rng.choice((drill, drill, practice, at_centre))(text, rng, order, most)
         if len(text.tokens) > 20 and max(text.tokens) < len(st.SYMBOLS):
             return text
 
@@ -243,6 +242,20 @@ def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
             text.number(n, st.UNASKED)
     members: list[int] = []
     surround(text, order, c, iter(sorted(chosen, reverse=True)), rows, members, st.UNASKED, most)
+
+
+def drill(text: Text, rng: random.Random, order: int, most: int) -> None:
+    """Write practice that begins with the free pairs, any numbers at all, and ends with the ring."""
+    c = rng.choice(MIDDLING)
+    text.word(st.PRACTICE, st.UNASKED)
+    header(text, order, c, 0)
+    text.word(st.TWICE, st.IS_TWICE)
+    text.number(2 * c, st.IS_TWICE)
+    step, wanted = rng.choice((1, 2, 6, 6, 6)), rng.randrange(10, ENOUGH[order])
+    first = c - step * (1 if rng.random() < 0.7 else rng.randrange(1, c // (2 * step)))
+    pool = range(first, 3, -step)[: int(wanted / rng.uniform(0.06, 0.4)) + 1]
+    lower = sorted(rng.sample(pool, min(wanted, len(pool))), reverse=True)
+    find_ring(text, order, c, lower, min(most, 2500), st.UNASKED)
 
 
 def is_valid(tokens: list[int], order: int, c: int) -> bool:

@@ -148,7 +148,38 @@ def create(args: argparse.Namespace) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).to(DEVICE)
 
 
-def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any) -> None:
+class Muon:
+    """Momentum made orthogonal (Jordan 2024), in steps as large as AdamW's (Liu 2025, arXiv 2502.16982)."""
+
+    def __init__(self, matrices: list[Tensor], decay: float) -> None:
+        shapes = sorted({p.shape for p in matrices})
+        self.groups = [[p for p in matrices if p.shape == shape] for shape in shapes]
+        self.kept = [torch.zeros(len(group), *group[0].shape, device=group[0].device) for group in self.groups]
+        self.decay = decay
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for group, kept in zip(self.groups, self.kept, strict=True):
+            gradient = torch.stack([p.grad for p in group if p.grad is not None])
+            kept.lerp_(gradient, 0.05)
+            change = orthogonal(gradient.lerp(kept, 0.95)) * (0.2 * rate * max(group[0].shape) ** 0.5)
+            for p, one in zip(group, change.to(group[0].dtype), strict=True):
+                p.mul_(1 - rate * self.decay).sub_(one)
+
+
+def orthogonal(x: Tensor) -> Tensor:
+    """Return nearly orthogonal matrices (count, rows, columns) by five Newton-Schulz steps."""
+    flip = x.shape[1] > x.shape[2]
+    x = (x.transpose(1, 2) if flip else x).bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        square = x @ x.transpose(1, 2)
+        x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
+    return x.transpose(1, 2) if flip else x
+
+
+def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any) -> bool:
+    """Train, and return whether it went on to the end: with Muon it stops where AdamW is known to be better."""
     context = mp.get_context("fork")
     queue = context.Queue(32)
     makers = [
@@ -162,9 +193,13 @@ def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any
     step_loss = torch.compile(loss_of, dynamic=False) if DEVICE.type == "cuda" else loss_of
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
+    if args.muon:
+        inner = [p for layer in model.model.layers for p in layer.parameters() if p.dim() == 2]
+        muon = Muon(inner, args.decay)
+        matrices = [p for p in matrices if all(p is not q for q in inner)]
     groups = [{"params": matrices, "weight_decay": args.decay}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
-    step, began = 0, time.monotonic()
+    step, began, early, done = 0, time.monotonic(), [], 0.0
     while (done := (time.monotonic() - began) / (60 * args.minutes)) < 1:
         rate = args.lr * min(1.0, (step + 1) / args.warmup) * min(1.0, (1 - done) / args.cooldown)
         for group in optimizer.param_groups:
@@ -175,10 +210,15 @@ def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        if args.muon:
+            muon.step(args.muon * rate / args.lr)
+        model.zero_grad(set_to_none=True)
         step += 1
         if step == 1:
             began = time.monotonic()
+        early.append(loss.detach())
+        if step == 1200 and args.muon and float(torch.stack(early[-200:]).mean()) > args.worst:
+            break
         if step % args.log_every == 0:
             seconds = round(time.monotonic() - began, 1)
             line = {"step": step, "loss": round(loss.item(), 6), "rate": rate, "seconds": seconds}
@@ -187,6 +227,7 @@ def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any
                 print(json.dumps(line | by_role(right, role)), flush=True)
     for maker in makers:
         maker.terminate()
+    return done >= 1
 
 
 def by_role(right: Tensor, role: Tensor) -> dict[str, float]:
@@ -368,7 +409,8 @@ def parse(**more: Any) -> argparse.Namespace:
 DEFAULTS = {
     "out": Path("squares-run"), "minutes": 8.0, "seed": 0, "width": 384, "inner": 1024, "layers": 6, "heads": 6,
     "lr": 1e-3, "decay": 0.05, "warmup": 300, "cooldown": 0.6, "tokens": 65536, "docs": 768, "most": 6400,
-    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "", "nested": 0.16, "later": 0,
+    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "", "nested": 0.2,
+    "later": 0, "muon": 0.0, "worst": 0.15,
 }  # fmt: skip
 
 
@@ -377,10 +419,14 @@ def main() -> None:
     if args.measure:
         measure(LlamaForCausalLM.from_pretrained(args.measure, dtype=torch.float32).to(DEVICE).eval(), args)
         return
-    model = create(args)
+    args.began, model = time.monotonic(), create(args)
     print(sum(x.numel() for x in model.parameters()), "parameters", flush=True)
     with (args.out / "log.jsonl").open("w") as log:
-        train(args, model, partial(draw, share=args.nested), log)
+        whole, began = train(args, model, partial(draw, share=args.nested), log), time.monotonic()
+        if not whole:
+            print(f"Muon's loss was above {args.worst}: AdamW from the beginning", flush=True)
+            args.muon, args.minutes, model = 0.0, args.minutes - (began - args.began) / 60, create(args)
+            train(args, model, partial(draw, share=args.nested), log)
     model.to(torch.bfloat16).save_pretrained(args.out / "model", max_shard_size="14MB")
     if not args.later:
         measure(model.float(), args)
