@@ -3,19 +3,20 @@
 It begins as the search for order 3, each member of the list numbered, and goes on after the 3x3 square:
 
     p q  p q * #k ...           the list goes on until it has enough members, or `none`
-    All #1 p q #2 p q ...       the members by number, q = 2c - p
-    Free #1 p q #2 p q ...      those that are not in the square, numbered anew
-    Ring p1 q2                  corners of the ring: top left and top right; so the others are q1 and p2
+    All #1 p q #2 p q used ...  the members by number, q = 2c - p, and whether they are in the square
+    Free #1 p q #3 p q ...      those that are not
+    Ring #i p1 q1 #j p2 q2      the first two: p1 comes to the top left, q2 to the top right, so q1 and p2 opposite
     Top q1 p2 s s+c             what the top row still needs: c + q1 + p2 for order 5, 2c more for order 7
-      v - a u                   a free cell is taken away (p3, then q3, p4 ...), so two have to add to u
+      v - #i a u                a free cell is taken away (p3, then q3, p4 ...), so two have to add to u
       #k p z q z' ... + #j      for each later pair, what p and q leave of u, until that is in a still later pair
     x a b z y                   the top row
-    Free ...                    what is left of the list, numbered anew
+    Free ...                    what is left of the list
     Left q1 q2 s s+c ...        the same for the left column, then its cells
     ! rows /                    the whole square; order 7 goes on with another ring
 
 Where a line cannot be found, `Again` begins the ring with the list turned by one.
-The practice documents are the same over numbers that are no primes, around a made up 3x3 square.
+The practice documents are the same over numbers that are no primes, around a made up 3x3 square; in part
+from `Free` on, or sums and differences alone.
 """
 
 import random
@@ -29,6 +30,8 @@ ENOUGH = {5: 28, 7: 52}
 """Members that are listed for a square of each order."""
 
 Rows = list[list[int]]
+Pair = tuple[int, int, int]
+"""A number in the list, p and q."""
 
 
 class CutError(Exception):
@@ -59,9 +62,15 @@ def surround(
 ) -> Rows | None:
     """Write everything after the 3x3 square."""
     extend(text, order, c, lower, members, role)
-    write_pairs(text, st.ALL, c, members)
     used = {n for row in rows for n in row}
-    free = [p for p in members if p not in used]
+    text.word(st.ALL, st.CORNER)
+    for i, p in enumerate(members):
+        text.word(st.NUMBERED + i + 1, st.FREED)
+        text.number(p, st.FREED)
+        text.number(2 * c - p, st.FREED)
+        if p in used:
+            text.word(st.USED, st.FREED)
+    free = [(i + 1, p, 2 * c - p) for i, p in enumerate(members) if p not in used]
     for size in range(5, order + 1, 2):
         ring = find_ring(text, size, c, free, most)
         if ring is None:
@@ -99,94 +108,106 @@ def extend(text: Text, order: int, c: int, lower: Iterator[int], members: list[i
 
 
 def find_ring(
-    text: Text, order: int, c: int, free: list[int], most: int, role: int = st.FREED
-) -> tuple[list[int], list[int], list[int]] | None:
+    text: Text, order: int, c: int, free: list[Pair], most: int, role: int = st.FREED
+) -> tuple[list[int], list[int], list[Pair]] | None:
     """Write the search for a ring; return its top row, its left cells from the top down, and what is left."""
     for turn in range(len(free)):
         if turn:
             text.word(st.AGAIN, st.IS_MEMBER)
         turned = free[turn:] + free[:turn]
-        write_pairs(text, st.FREE, c, turned, st.FREED if turn else role)
+        write_free(text, turned, st.FREED if turn else role)
         if len(free) < 2 * (order - 1):
             return None
-        p1, p2, *rest = turned
-        q1, q2 = 2 * c - p1, 2 * c - p2
+        (_, p1, q1), (_, p2, q2), *rest = turned
         text.word(st.RING, st.CORNER)
-        text.number(p1, st.CORNER)
-        text.number(q2, st.CORNER)
+        for number, p, q in turned[:2]:
+            text.word(st.NUMBERED + number, st.CORNER)
+            text.number(p, st.CORNER)
+            text.number(q, st.CORNER)
         text.word(st.TOP, st.CORNER)
-        top = find_line(text, order, c, (q1, p2), rest, 2, most)
+        top = find_line(text, order, c, (q1, p2), rest, most)
         if top is None:
             continue
         for n in (p1, *top, q2):
             text.number(n, st.ROWS)
-        rest = without(rest, c, top)
-        write_pairs(text, st.FREE, c, rest)
+        rest = without(rest, top)
+        write_free(text, rest, st.FREED)
         text.word(st.LEFT_LINE, st.CORNER)
-        left = find_line(text, order, c, (q1, q2), rest, 0, most)
+        left = find_line(text, order, c, (q1, q2), rest, most)
         if left is not None:
             for n in left:
                 text.number(n, st.ROWS)
-            return [p1, *top, q2], left, without(rest, c, left)
+            return [p1, *top, q2], left, without(rest, left)
     return None
 
 
-def without(free: Sequence[int], c: int, cells: Sequence[int]) -> list[int]:
-    return [p for p in free if p not in cells and 2 * c - p not in cells]
+def without(free: Sequence[Pair], cells: Sequence[int]) -> list[Pair]:
+    return [pair for pair in free if pair[1] not in cells and pair[2] not in cells]
 
 
-def write_pairs(text: Text, word: int, c: int, lower: Sequence[int], role: int = st.FREED) -> None:
-    text.word(word, st.CORNER if role == st.FREED else role)
-    for i, p in enumerate(lower):
-        text.word(st.NUMBERED + i + 1, role)
+def write_free(text: Text, free: Sequence[Pair], role: int) -> None:
+    text.word(st.FREE, st.CORNER if role == st.FREED else role)
+    for number, p, q in free:
+        text.word(st.NUMBERED + number, role)
         text.number(p, role)
-        text.number(2 * c - p, role)
+        text.number(q, role)
 
 
 def find_line(
-    text: Text, order: int, c: int, corners: tuple[int, int], free: Sequence[int], before: int, most: int
+    text: Text, order: int, c: int, corners: tuple[int, int], free: Sequence[Pair], most: int
 ) -> list[int] | None:
-    """Write the search for the cells of a line between two corners. ``before`` numbered pairs precede ``free``."""
-    pairs = [(p, 2 * c - p) for p in free]
-    place = {n: i for i, pair in enumerate(pairs) for n in pair}
+    """Write the search for the cells of a line between two corners."""
+    place = {n: i for i, pair in enumerate(free) for n in pair[1:]}
     for n in corners:
         text.number(n, st.CORNER)
     need = sum(corners)
     text.number(need, st.SUM)
     need += c
+    if need >= 20_000:
+        raise CutError
     text.number(need, st.SUM)
-    taken = [pairs[i][i % 2] for i in range(order - 5)]
-    for a in taken:
-        text.word(st.MINUS, st.SUM)
-        text.number(a, st.SUM)
-        text.number(need - a, st.SUM)
-        need += c - a
+    taken = []
+    for i in range(order - 5):
+        taken.append(free[i][1 + i % 2])
+        take(text, free[i][0], taken[i], need, st.SUM)
+        need += c - taken[i]
         text.number(need, st.SUM)
-    for i in range(len(taken), len(pairs)):
-        for a in pairs[i]:
-            first = i == len(taken) and a == pairs[i][0]
+    for i in range(len(taken), len(free)):
+        for a in free[i][1:]:
+            first = i == len(taken) and a == free[i][1]
             if not first:
                 text.number(need, st.IS_MEMBER)
-            text.word(st.MINUS, st.SUM if first else st.IS_MEMBER)
-            text.number(a, st.SUM)
-            text.number(need - a, st.SUM)
-            for k in range(i + 1, len(pairs)):
-                text.word(st.NUMBERED + before + k + 1, st.INDEX)
-                for b in pairs[k]:
-                    text.number(b, st.PAIR)
-                    z = need - a - b
-                    if not 0 < z < 20_000:
-                        text.word(st.NO, st.REST)
-                        continue
-                    text.number(z, st.REST)
-                    j = place.get(z, -1)
+            take(text, free[i][0], a, need, st.SUM if first else st.IS_MEMBER)
+            for k in range(i + 1, len(free)):
+                text.word(st.NUMBERED + free[k][0], st.INDEX)
+                for b in free[k][1:]:
+                    rest = leave(text, need - a, b)
+                    j = place.get(rest, -1)
                     if j > k:
                         text.word(st.PLUS, st.IS_MEMBER)
-                        text.word(st.NUMBERED + before + j + 1, st.MATCH)
-                        return [*taken, a, b, z]
+                        text.word(st.NUMBERED + free[j][0], st.MATCH)
+                        return [*taken, a, b, rest]
             if len(text.tokens) > most:
                 raise CutError
     return None
+
+
+def take(text: Text, number: int, a: int, need: int, role: int) -> None:
+    text.word(st.MINUS, role)
+    text.word(st.NUMBERED + number, st.INDEX)
+    text.number(a, st.SUM)
+    text.number(need - a, st.SUM)
+
+
+def leave(text: Text, need: int, b: int) -> int:
+    """Write a cell and what it leaves of a sum, `no` where that is no number of the text; return what is left."""
+    text.number(b, st.PAIR)
+    rest = need - b
+    if 0 < rest < 20_000:
+        text.number(rest, st.REST)
+    else:
+        text.word(st.NO, st.REST)
+    return rest
 
 
 SMALL = [c for c in st.ODD if c < 5000]
@@ -201,7 +222,7 @@ def draw(rng: random.Random, most: int = 5600) -> Text:
         text.word(st.BEGIN, st.UNASKED)
         order = rng.choice((5, 5, 7))
         with suppress(CutError):
-            rng.choice((drill, drill, practice, at_centre))(text, rng, order, most)
+            rng.choice((drill, drill, sums, practice, at_centre))(text, rng, order, most)
         if len(text.tokens) > 20 and max(text.tokens) < len(st.SYMBOLS):
             return text
 
@@ -255,7 +276,35 @@ def drill(text: Text, rng: random.Random, order: int, most: int) -> None:
     first = c - step * (1 if rng.random() < 0.7 else rng.randrange(1, c // (2 * step)))
     pool = range(first, 3, -step)[: int(wanted / rng.uniform(0.06, 0.4)) + 1]
     lower = sorted(rng.sample(pool, min(wanted, len(pool))), reverse=True)
-    find_ring(text, order, c, lower, min(most, 2500), st.UNASKED)
+    numbers = sorted(rng.sample(range(1, 64), len(lower)))
+    free = [(number, p, 2 * c - p) for number, p in zip(numbers, lower, strict=True)]
+    find_ring(text, order, c, free, min(most, 2500), st.UNASKED)
+
+
+def sums(text: Text, rng: random.Random, order: int, most: int) -> None:
+    """Write sums and differences as they stand in lines, of any numbers."""
+    c = rng.choice(MIDDLING)
+    text.word(st.PRACTICE, st.UNASKED)
+    header(text, order, c, 0)
+    text.word(st.TWICE, st.IS_TWICE)
+    text.number(2 * c, st.IS_TWICE)
+    for _ in range(12):
+        text.word(rng.choice((st.TOP, st.LEFT_LINE)), st.UNASKED)
+        near = min(c, rng.choice((30, 300, 2400)))
+        x, y, a, *others = (c + rng.randrange(1 - near, near) for _ in range(6))
+        text.number(x, st.UNASKED)
+        text.number(y, st.UNASKED)
+        text.number(x + y, st.SUM)
+        text.number(x + y + c, st.SUM)
+        text.word(st.MINUS, st.SUM)
+        text.word(st.NUMBERED + rng.randrange(1, 64), st.UNASKED)
+        text.number(a, st.UNASKED)
+        text.number(x + y + c - a, st.SUM)
+        for b in others:
+            text.word(st.NUMBERED + rng.randrange(1, 64), st.UNASKED)
+            text.number(b, st.UNASKED)
+            text.number(x + y + c - a - b, st.REST)
+            leave(text, x + y + c - a, 2 * c - b)
 
 
 def is_valid(tokens: list[int], order: int, c: int) -> bool:

@@ -40,7 +40,8 @@ WORDS = [
 ]
 WORDS_OF_COUNT = [f"s{n}" for n in range(16)]
 WORDS += WORDS_OF_COUNT
-WORDS += ["Order5", "Order7", "Free", "Ring", "Top", "Left", "-", "Again", *(f"#{n}" for n in range(64)), "All"]
+WORDS += ["Order5", "Order7", "Free", "Ring", "Top", "Left", "-", "Again"]
+WORDS += [*(f"#{n}" for n in range(64)), "All", "used"]
 HI, WORD = 100, 300
 (
     STAR,
@@ -64,7 +65,7 @@ HI, WORD = 100, 300
     COUNT,
 ) = range(WORD, WORD + 19)
 ORDER5, ORDER7, FREE, RING, TOP, LEFT_LINE, MINUS, AGAIN, NUMBERED = range(COUNT + 16, COUNT + 25)
-ALL = NUMBERED + 64
+ALL, USED = NUMBERED + 64, NUMBERED + 65
 SYMBOLS = [*(f"{n:02}'" for n in range(100)), *map(str, range(200)), *WORDS]
 PRIMES = {n for n in range(2, 20_000) if all(n % d for d in range(2, int(n**0.5) + 1))}
 ROLES = [

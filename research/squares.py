@@ -211,7 +211,7 @@ def train(args: argparse.Namespace, model: LlamaForCausalLM, draw: Any, log: Any
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if args.muon:
-            muon.step(args.muon * rate / args.lr)
+            muon.step(args.muon * rate)
         model.zero_grad(set_to_none=True)
         step += 1
         if step == 1:
@@ -409,7 +409,7 @@ def parse(**more: Any) -> argparse.Namespace:
 DEFAULTS = {
     "out": Path("squares-run"), "minutes": 8.0, "seed": 0, "width": 384, "inner": 1024, "layers": 6, "heads": 6,
     "lr": 1e-3, "decay": 0.05, "warmup": 300, "cooldown": 0.6, "tokens": 65536, "docs": 768, "most": 6400,
-    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "", "nested": 0.2,
+    "workers": 10, "log-every": 50, "any": 0, "room": 5200, "measure": "", "nested": 0.17, "asked": 0.5,
     "later": 0, "muon": 0.0, "worst": 0.15,
 }  # fmt: skip
 
@@ -422,19 +422,29 @@ def main() -> None:
     args.began, model = time.monotonic(), create(args)
     print(sum(x.numel() for x in model.parameters()), "parameters", flush=True)
     with (args.out / "log.jsonl").open("w") as log:
-        whole, began = train(args, model, partial(draw, share=args.nested), log), time.monotonic()
+        whole, began = (
+            train(args, model, partial(draw, nested=args.nested, asked=args.asked), log),
+            time.monotonic(),
+        )
         if not whole:
             print(f"Muon's loss was above {args.worst}: AdamW from the beginning", flush=True)
             args.muon, args.minutes, model = 0.0, args.minutes - (began - args.began) / 60, create(args)
-            train(args, model, partial(draw, share=args.nested), log)
+            train(args, model, partial(draw, nested=args.nested, asked=args.asked), log)
     model.to(torch.bfloat16).save_pretrained(args.out / "model", max_shard_size="14MB")
     if not args.later:
         measure(model.float(), args)
 
 
-def draw(rng: random.Random, share: float) -> st.Text:
-    """Return a training document: a nested square's for that share of them."""
-    return nested_text.draw(rng) if rng.random() < share else st.draw(rng)
+def draw(rng: random.Random, nested: float, asked: float) -> st.Text:
+    """Return a training document: shares for nested squares, and for what `Any` may begin with."""
+    kind = rng.random()
+    if kind < asked:
+        text = st.Text()
+        text.word(st.BEGIN, st.UNASKED)
+        text.word(st.ANY, st.UNASKED)
+        st.any_header(text, rng)
+        return text
+    return nested_text.draw(rng) if kind < asked + nested else st.draw(rng)
 
 
 def measure(model: LlamaForCausalLM, args: argparse.Namespace) -> None:
