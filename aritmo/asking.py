@@ -3,17 +3,23 @@
 A shipped model answers in numpy, without torch and transformers; any other is opened with them.
 """
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from aritmo.numbers.randomness import Stream
 from aritmo.positions import lay_out, longest_operand
 from aritmo.progress import Progress
 from aritmo.shipped import SHIPPED, Shipped, shipped_folder
 from aritmo.tasks import Task, find_task
-from aritmo.tasks.problems import READERS
+from aritmo.tasks.problems import ANY, READERS, written
+from aritmo.tasks.squares import Squares
 from aritmo.workers import cores
+
+if TYPE_CHECKING:
+    from aritmo.llama import Guess
 
 Record = dict[str, Any]
 
@@ -21,6 +27,10 @@ _WINDOW = 512
 """Problems that are written together, before the first of them is answered."""
 _SPARE = 8
 """Tokens that a model may write more than the right text has: what is cut off there is wrong already."""
+_UNFORESEEN = 5200
+"""Tokens that a model may write where no one text is right."""
+_REQUEST = 16
+"""Tokens within which a text for any square says which one it searches for."""
 _MOST = 4000
 """Digits of a number at most, whatever the model. Python itself reads no more than 4,300."""
 
@@ -49,21 +59,39 @@ def read_lines(file: Path) -> list[Line]:
     return lines
 
 
+class Manner(NamedTuple):
+    """How a model is to write: the likeliest token each time (temperature 0), or drawn by a seed.
+
+    Without a temperature it is 0, but 1 where any square is asked for.
+    """
+
+    temperature: float | None = None
+    seed: int = 0
+
+    def of(self, problem: str) -> float:
+        return self.temperature if self.temperature is not None else float(problem == ANY)
+
+
 def ask(
-    task_name: str, lines: Sequence[Line], model: str | None = None, style: str | None = None
+    task_name: str,
+    lines: Sequence[Line],
+    model: str | None = None,
+    style: str | None = None,
+    manner: Manner = Manner(),  # noqa: B008
 ) -> Iterator[Record]:
     """Read all lines, then yield what the model makes of each, in their order.
 
     A record has ``problem``; ``text``, what the model wrote; ``answer``, what that says, or None; and
     ``verdict``, with ``valid``, ``reasons`` and ``details``. Without ``model`` a shipped one is asked.
     Raises ValueError before the first record for a line that asks nothing or too much, naming where it stood,
-    and for a task, style or model that cannot be had.
+    for a temperature that is none, and for a task, style or model that cannot be had.
     """
     task, _ = find_task(task_name)
-    if task.name not in READERS:
-        raise ValueError(f"task {task.name} cannot be asked yet: ask {' or '.join(READERS)}")
+    if manner.temperature is not None and not 0 <= manner.temperature < math.inf:
+        raise ValueError(f"temperature: got {manner.temperature}, give a number from 0 upwards, such as 0.7")
     model, style = choose(task, model, style)
-    writer: _Lean | _Full = _Lean(model, style, task) if model in SHIPPED else _Full(model, style, task)
+    kind = _Full if model not in SHIPPED else _Searcher if model == "squares" else _Lean
+    writer: _Writer = kind(model, style, task, manner)
     problems = [_read(task, style, writer.most, line) for line in lines]
     return _answers(task, style, problems, writer)
 
@@ -102,24 +130,41 @@ def _read(task: Task[Any], style: str, most: int, line: Line) -> Any:
         raise ValueError(f"{line.where}: {error}" if line.where else str(error)) from None
 
 
-def _answers(task: Task[Any], style: str, problems: Sequence[Any], writer: "_Lean | _Full") -> Iterator[Record]:
+def _answers(task: Task[Any], style: str, problems: Sequence[Any], writer: "_Writer") -> Iterator[Record]:
     with Progress("answering", len(problems), "problems") as progress:
         for start in range(0, len(problems), _WINDOW):
             window = problems[start : start + _WINDOW]
-            for problem, text in zip(window, writer.write(window, progress), strict=True):
+            for problem, text in zip(window, writer.write(window, start, progress), strict=True):
                 verdict = task.judge(problem, text, style)
                 judged = {"valid": verdict.valid, "reasons": list(verdict.reasons), "details": verdict.details}
-                yield {"problem": task.key(problem), "text": text, "answer": verdict.answer, "verdict": judged}
+                yield {
+                    "problem": written(task, problem),
+                    "text": text,
+                    "answer": verdict.answer,
+                    "verdict": judged,
+                }
+
+
+class _Writer(Protocol):
+    """Writes on problems with numbers of ``most`` digits; the first stands at ``start`` of all that are asked."""
+
+    most: int
+
+    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]: ...
 
 
 class _Lean:
-    """A shipped model, in numpy."""
+    """A shipped GPT-2, in numpy."""
 
-    def __init__(self, name: str, style: str, task: Task[Any]) -> None:
+    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
         from tokenizers import Tokenizer
 
         from aritmo.gpt2 import Gpt2
 
+        if manner.temperature:
+            raise ValueError(
+                f"model {name} is asked for its likeliest text only: leave out --temperature {manner.temperature}"
+            )
         folder = shipped_folder(name)
         self._model = Gpt2.open(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -127,7 +172,7 @@ class _Lean:
         most = SHIPPED[name].writes[task.name, style]
         self.most = most or longest_operand(self._model.table, self._model.ids_a_place)
 
-    def write(self, problems: Sequence[Any], progress: Progress) -> list[str]:
+    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
         from aritmo.gpt2 import Text, write_greedily
 
         texts = []
@@ -136,8 +181,55 @@ class _Lean:
             tokens, expected = (encoded.ids for encoded in self._tokenizer.encode_batch([prompt, right]))
             layout = lay_out(prompt, len(tokens), self._model.table, self._model.ids_a_place)
             texts.append(Text(tokens, layout, min(layout.room, len(expected) + _SPARE)))
-        written = write_greedily(self._model, texts, cores(), progress.advance)
-        return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in written]
+        texts_written = write_greedily(self._model, texts, cores(), progress.advance)
+        return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in texts_written]
+
+
+class _Searcher:
+    """The shipped Llama, in numpy. Its text is guessed to be the right one, which only saves time: see llama."""
+
+    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
+        from tokenizers import Tokenizer
+
+        from aritmo.llama import Llama
+
+        folder = shipped_folder(name)
+        self._model = Llama.open(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._task, self._style, self._manner = task, style, manner
+        self._tokens = SHIPPED[name].tokens[task.name, style]
+        self.most = SHIPPED[name].writes[task.name, style] or _MOST
+
+    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
+        from aritmo.llama import Text, write_texts
+
+        texts = []
+        for index, problem in enumerate(problems, start):
+            temperature = self._manner.of(written(self._task, problem))
+            texts.append(
+                Text(
+                    self._tokenizer.encode(self._task.prompt(problem, self._style)).ids,
+                    self._tokens,
+                    self._guess(problem),
+                    Stream("ask", self._manner.seed, index) if temperature else None,
+                    temperature,
+                )
+            )
+        texts_written = write_texts(self._model, texts, cores(), progress.advance)
+        return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in texts_written]
+
+    def _guess(self, problem: Any) -> "Guess":
+        """Return what guesses that the right text comes, once it is known which one that is."""
+        known: list[int] = []
+
+        def guess(tokens: Sequence[int]) -> Sequence[int]:
+            if not known and len(tokens) < _REQUEST:
+                text = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
+                right = _foreseen(self._task, self._style, problem, text)
+                known.extend([*self._tokenizer.encode(right).ids, self._model.end] if right else [])
+            return known[len(tokens) :]
+
+        return guess
 
 
 class _Full:
@@ -145,22 +237,35 @@ class _Full:
 
     most = _MOST
 
-    def __init__(self, name: str, style: str, task: Task[Any]) -> None:
+    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
         from aritmo.experiment import newest_model
         from aritmo.models import open_model
 
         self._model, self._tokenizer = open_model(newest_model(name), context=2)
-        self._task, self._style = task, style
+        self._task, self._style, self._manner = task, style, manner
 
-    def write(self, problems: Sequence[Any], progress: Progress) -> list[str]:
+    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
         from aritmo.sampling import SamplingConfig, write
         from aritmo.tokens import encode_batch
 
-        right = encode_batch(self._tokenizer, [self._task.completion(p, self._style) for p in problems])
-        sampling = SamplingConfig(max_new_tokens=max(map(len, right)) + _SPARE)
-        prompts = [self._task.prompt(problem, self._style) for problem in problems]
-        texts = []
-        for written in write(self._model, self._tokenizer, prompts, sampling, progress=False):
-            texts.append(written.text)
-            progress.advance()
+        right = [_foreseen(self._task, self._style, problem) for problem in problems]
+        known = encode_batch(self._tokenizer, [text for text in right if text is not None])
+        most = max(map(len, known), default=0) + _SPARE if None not in right else _UNFORESEEN
+        texts = [""] * len(problems)
+        told = [self._manner.of(written(self._task, problem)) for problem in problems]
+        for temperature in sorted(set(told)):
+            mine = [place for place, other in enumerate(told) if other == temperature]
+            sampling = SamplingConfig(max_new_tokens=most, temperature=temperature, seed=self._manner.seed)
+            prompts = [self._task.prompt(problems[place], self._style) for place in mine]
+            answers = write(self._model, self._tokenizer, prompts, sampling, start=start, progress=False)
+            for place, answer in zip(mine, answers, strict=True):
+                texts[place] = answer.text
+                progress.advance()
         return texts
+
+
+def _foreseen(task: Task[Any], style: str, problem: Any, text: str = "") -> str | None:
+    """Return the one right completion that begins with ``text``, None where several would be right."""
+    if isinstance(task, Squares):
+        return task.foreseen(problem, style, text)
+    return task.completion(problem, style)

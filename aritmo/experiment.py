@@ -19,7 +19,7 @@ from aritmo.config import save_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
 from aritmo.files import check_free, write_json
 from aritmo.judging import judge_samples, summarise
-from aritmo.models import open_model, open_tokenizer
+from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
 from aritmo.numbers.randomness import SPLITS, Split
 from aritmo.originals import Originals
 from aritmo.packing import LossOn, pack
@@ -51,11 +51,42 @@ class PartConfig(BaseModel):
     look: int = Field(32, ge=0)
 
 
-def open_for(config: PartConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Open the model that a config names; one made on the spot knows the words of every task."""
+def open_for(config: PartConfig, say: Say) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Open the model that a config names; one made on the spot knows the words of every task.
+
+    One from scratch takes the tokenizer that its name comes with, and the tasks' own where that cannot be had.
+    Raises ValueError for the tasks' tokenizer on weights that were learned with another.
+    """
     training = config.training
-    tokenizer = task_tokenizer(config.numbers) if training.model == "tiny" else None
-    return open_model(training.model, tokenizer=tokenizer, context=training.context, seed=training.seed)
+    tokenizer = None
+    if training.tokenizer is not None and training.tokenizer in get_args(Numbers):
+        if training.init != "scratch" and training.model != "tiny":
+            raise ValueError(
+                f"training.tokenizer {training.tokenizer} has tokens that model {training.model} never learned: "
+                "add --init scratch, or leave it out"
+            )
+        tokenizer = task_tokenizer(training.tokenizer)
+    elif training.tokenizer is not None:
+        tokenizer = open_tokenizer(training.tokenizer)
+    elif training.model == "tiny":
+        tokenizer = task_tokenizer(config.numbers)
+    elif training.init == "scratch":
+        try:
+            tokenizer = open_tokenizer(training.model)
+        except ValueError as error:
+            if training.model not in KNOWN:
+                raise
+            tokenizer = task_tokenizer(config.numbers)
+            say(f"tokenizer: the tasks' own ({config.numbers}), since {error}")
+    if training.adapter == "lora":
+        if training.init == "scratch":
+            raise ValueError("an adapter needs learned weights beside it: leave out --init scratch or --adapter")
+        return open_adapted(
+            training.model, tokenizer, training.context, training.seed, training.rank, training.base_bits
+        )
+    return open_model(
+        training.model, tokenizer=tokenizer, context=training.context, seed=training.seed, init=training.init
+    )
 
 
 def split_named(name: str) -> Split:
@@ -73,7 +104,7 @@ def task_tokenizer(numbers: str) -> PreTrainedTokenizerBase:
 
 def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:
     """Train the config's model on a corpus, judging what it writes on held-out problems while it learns."""
-    model, tokenizer = open_for(config)
+    model, tokenizer = open_for(config, say)
     say(f"model {config.training.model}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens known")
     rows = {}
     for split in ("train", "validation"):
@@ -304,7 +335,10 @@ def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: s
 
 
 def newest_model(name: str) -> str:
-    """Return what to open for a name: of a run's folder its newest whole checkpoint, else the name itself."""
+    """Return what to open for a name: of a run's folder its newest whole checkpoint, else the name itself.
+
+    ``RUN/checkpoints/best`` names the best one. Raises ValueError for a run without a whole checkpoint.
+    """
     if (Path(name) / "checkpoints").is_dir():
         newest = checkpoints.latest(Path(name))
         if newest is None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -18,12 +18,14 @@ from transformers import (
     AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTJConfig,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
 
+from aritmo.adapters import add_adapter, base_of, check_extra, is_adapter, put_on, quantised
 from aritmo.numbers.randomness import seed_of
 from aritmo.shipped import SHIPPED, shipped_folder
 
@@ -39,6 +41,26 @@ KNOWN = {
 }
 """Short names and the Hub names they stand for."""
 
+Init = Literal["pretrained", "scratch"]
+"""Where weights come from: files, or a draw from the seed as the architecture draws its own."""
+
+
+def known_config(name: str) -> PretrainedConfig:
+    """Return the config of a name of ``KNOWN``, with no network.
+
+    Sizes are those of Radford et al., Language models are unsupervised multitask learners (2019), table 2,
+    and of EleutherAI's GPT-J-6B, which are GPTJConfig's own defaults.
+    """
+    if name == "gpt-j-6b":
+        return GPTJConfig(tie_word_embeddings=False)
+    layers, width, heads = {
+        "gpt2": (12, 768, 12),
+        "gpt2-medium": (24, 1024, 16),
+        "gpt2-large": (36, 1280, 20),
+        "gpt2-xl": (48, 1600, 25),
+    }[name]
+    return GPT2Config(n_layer=layers, n_embd=width, n_head=heads)
+
 
 def open_model(
     name: str,
@@ -48,28 +70,39 @@ def open_model(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
+    init: Init = "pretrained",
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a model and its tokenizer, in evaluation mode.
 
     ``name`` is ``tiny``, a shipped model's, a short name of ``KNOWN``, a folder, or a Hub name («owner/name»).
     ``tokenizer`` replaces the one that lies beside the weights; ``tiny`` has none of its own.
-    ``context`` is how many tokens the model must take at once; ``seed`` draws the weights of ``tiny``.
+    ``context`` is how many tokens the model must take at once; ``seed`` draws the weights of ``tiny``, and of any
+    model with ``init="scratch"``, which needs a config but no weights, and has as many tokens as the
+    ``tokenizer`` given. An adapter's folder opens as its base with the adapter on it.
     Raises ValueError in one sentence for a name, folder or file that cannot be used.
     """
+    if (folder := Path(name)).is_dir() and is_adapter(folder):
+        tokenizer = tokenizer or _tokenizer(name, name)
+        base, _ = open_model(base_of(folder), tokenizer=tokenizer, context=context)
+        return put_on(folder, base).to(device=device, dtype=dtype).eval(), tokenizer
     if name == "tiny":
         if tokenizer is None:
             raise ValueError("model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)")
         model = _tiny(tokenizer, context, seed)
     else:
-        source = _source(name)
-        config = _config(name, source)
+        fresh = init == "scratch"
+        source = _source(name, weights=not fresh)
+        config = known_config(name) if fresh and name in KNOWN else _config(name, source)
         longest = getattr(config.get_text_config(), "max_position_embeddings", None)
         if longest is not None and longest < context:
             raise ValueError(
                 f"model {name} takes {longest:,} tokens at once, not {context:,}; lower training.context"
             )
+        if fresh and tokenizer is not None:
+            config.vocab_size = len(tokenizer)
+            config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
         tokenizer = tokenizer or _tokenizer(name, source)
-        model = _weights(name, source, config, dtype)
+        model = _drawn(config, seed) if fresh else _weights(name, source, config, dtype)
     if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
         raise ValueError(
             f"the tokenizer has {len(tokenizer):,} tokens and model {name} knows {rows:,}; "
@@ -83,11 +116,39 @@ def open_model(
     return model.to(device=device, dtype=dtype).eval(), tokenizer
 
 
+def open_adapted(
+    name: str, tokenizer: PreTrainedTokenizerBase | None, context: int, seed: int, rank: int, bits: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a model with a fresh adapter of that rank on it, and its tokenizer.
+
+    ``bits`` are those of the weights that stand still: 32, 16 (bf16), 8 or 4. Names and errors as in
+    ``open_model``; ValueError also for ``tiny``, which has no weights to stand still, and for what is missing.
+    """
+    check_extra(bits)
+    if name == "tiny":
+        raise ValueError(
+            "model tiny has no learned weights for an adapter; choose another model or --adapter none"
+        )
+    source = _source(name)
+    if bits in (4, 8):
+        if not torch.cuda.is_available():
+            raise ValueError(f"a base of {bits} bits needs a GPU, and there is none here; choose --base-bits 16")
+        config = _config(name, source)
+        config.quantization_config = quantised(bits)
+        tokenizer = complete(tokenizer or _tokenizer(name, source))
+        model = _weights(name, source, config, torch.bfloat16)
+    else:
+        dtype = torch.float32 if bits == 32 else torch.bfloat16
+        model, tokenizer = open_model(name, tokenizer=tokenizer, context=context, dtype=dtype)
+    base = str(Path(source).resolve()) if Path(source).is_dir() else source
+    return add_adapter(model, rank, base, seed_of("adapter", seed)), tokenizer
+
+
 def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a model without its weights; names and errors as in ``open_model``."""
     if name == "tiny":
         raise ValueError("model tiny has no tokenizer of its own; give one, such as digit_tokenizer(words)")
-    source = _source(name)
+    source = _source(name, weights=False)
     _config(name, source)
     return complete(_tokenizer(name, source))
 
@@ -143,7 +204,14 @@ def _tiny(tokenizer: PreTrainedTokenizerBase, context: int, seed: int) -> PreTra
         return GPT2LMHeadModel(config)
 
 
-def _source(name: str) -> str:
+def _drawn(config: PretrainedConfig, seed: int) -> PreTrainedModel:
+    """Make a model of that config whose weights follow from the seed, drawn as its architecture draws them."""
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed_of("scratch", seed))
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def _source(name: str, weights: bool = True) -> str:
     """Return the folder or Hub name behind ``name``, once its files have been looked at."""
     if name in KNOWN:
         return KNOWN[name]
@@ -151,7 +219,7 @@ def _source(name: str) -> str:
         return str(shipped_folder(name))
     folder = Path(name)
     if folder.is_dir():
-        _check_folder(folder)
+        _check_folder(folder, weights)
         return name
     if folder.exists():
         raise ValueError(f"model {name} is a file; give the folder that holds config.json and *.safetensors")
@@ -162,10 +230,10 @@ def _source(name: str) -> str:
     raise ValueError(f"there is no model {name!r} and no folder of that name; {meant} (Hub names read owner/name)")
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, weights: bool) -> None:
     if not (folder / "config.json").is_file():
         raise ValueError(f"folder {folder} holds no config.json; give the folder of a Hugging Face model")
-    if any(folder.glob("*.safetensors")):
+    if not weights or any(folder.glob("*.safetensors")):
         return
     pickled = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickled:

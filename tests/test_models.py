@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPTJConfig, PretrainedConfig, ViTConfig
 
-from aritmo.models import complete, open_model, open_tokenizer
+from aritmo.models import complete, known_config, open_model, open_tokenizer
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
@@ -118,7 +118,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(folder: Path, how: str, sen
     [
         ("gpt2-xxl", "no model 'gpt2-xxl' .* did you mean gpt2-xl"),
         ("gptj-6b", "did you mean gpt-j-6b"),
-        ("banana", "known are tiny, adder, tutor, gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-j-6b"),
+        ("banana", "known are tiny, adder, tutor, squares, gpt2, gpt2-medium, gpt2-large, gpt2-xl, gpt-j-6b"),
         ("./there/is/none", "no folder of that name"),
         (
             "nobody/nothing",
@@ -151,3 +151,22 @@ def test_tokenizers_are_given_what_they_lack() -> None:
     bare.eos_token = bare.bos_token = None
     with pytest.raises(ValueError, match="has no end token; set eos_token"):
         complete(bare)
+
+
+def test_a_model_from_scratch_needs_a_config_and_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    first, second, other = (open_model(str(folder), context=32, seed=s, init="scratch")[0] for s in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.transformer.wte.weight, other.transformer.wte.weight)
+    assert float(first.transformer.wte.weight.detach().std()) == pytest.approx(0.02, rel=0.2)
+
+
+def test_known_names_need_no_network_from_scratch() -> None:
+    parameters = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080,
+                  "gpt2-xl": 1_557_611_200, "gpt-j-6b": 6_050_882_784}  # fmt: skip
+    for name, count in parameters.items():
+        with torch.device("meta"):
+            assert AutoModelForCausalLM.from_config(known_config(name)).num_parameters() == count
+    model, tokenizer = open_model("gpt2", tokenizer=TOKENIZER, context=1024, init="scratch")
+    assert model.config.vocab_size == len(tokenizer)
+    assert (model.config.n_layer, model.config.n_embd) == (12, 768)

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import shipped
-from aritmo.asking import Line, ask
-from aritmo.models import open_model
+from aritmo.asking import Line, Manner, ask
+from aritmo.llama import Llama, Text, write_texts
+from aritmo.models import open_model, open_tokenizer
 from aritmo.sampling import SamplingConfig, write
 from aritmo.shipped import SHIPPED, shipped_folder
 from aritmo.tasks import TASKS
 from aritmo.tasks.addition import Sum
+from aritmo.tasks.squares import Square, Wanted
+from aritmo.tasks.squares_search import SYMBOLS
 
 Opened = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 SIZE = 40 * 2**20
@@ -128,3 +131,40 @@ def test_the_tutor_writes_the_same_in_transformers(a: int, digits: int) -> None:
 def test_the_tutor_takes_numbers_apart(style: str) -> None:
     records = ask("decomposition", [Line("", text) for text in ("57", "0", "80959", "1234567")], style=style)
     assert [record["answer"] for record in records] == ["57", "0", "80959", "1234567"]
+
+
+def squares(*lines: str, **manner: Any) -> list[dict[str, Any]]:
+    return list(ask("squares", [Line("", line) for line in lines], manner=Manner(**manner)))
+
+
+def test_squares_are_written_with_every_step_right() -> None:
+    records = squares("59", "1607", "centre 4999")
+    assert [record["problem"] for record in records] == ["59", "1607", "4999"]
+    assert [record["verdict"]["reasons"] for record in records] == [[], [], []]
+    assert records[0]["answer"] == [[17, 89, 71], [113, 59, 5], [47, 29, 101]]
+    assert all(record["text"] == TASKS["squares"].completion(problem_of(record), "tutorial") for record in records)
+
+
+def problem_of(record: dict[str, Any]) -> Square:
+    return Square(0, wanted=Wanted(centre=int(record["problem"])))
+
+
+def test_without_guesses_and_in_transformers_the_square_is_the_same() -> None:
+    model, tokenizer = open_model("squares", context=2)
+    prompt = TASKS["squares"].prompt(Square(0, wanted=Wanted(centre=59)), "tutorial")
+    (theirs,) = write(model, tokenizer, [prompt], SamplingConfig(max_new_tokens=150), progress=False)
+    (bare,) = write_texts(Llama.open(shipped_folder("squares")), [Text(tokenizer(prompt)["input_ids"], 150)])
+    assert squares("59")[0]["text"] == theirs.text == tokenizer.decode(bare)
+    assert theirs.finished
+
+
+def test_the_shipped_symbols_are_those_of_the_task() -> None:
+    tokenizer = open_tokenizer("squares")
+    assert tokenizer.convert_ids_to_tokens(list(range(len(SYMBOLS)))) == SYMBOLS
+
+
+def test_the_model_knows_the_primes() -> None:
+    lines = [Line("", str(number)) for number in (2, 7919, 7917, 9973, 9991, 1, 0)]
+    records = list(ask("primality", lines))
+    assert [record["answer"] for record in records] == [True, True, False, True, False, False, False]
+    assert all(record["verdict"]["valid"] for record in records)

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, GPT2TokenizerFast, PreTrainedTokenizerFast
 
-from aritmo.tokens import check_covers, digit_tokenizer, encode_batch, token_borders
+from aritmo.tasks.squares_search import SYMBOLS, Search, request, spell, steps
+from aritmo.tokens import check_covers, digit_tokenizer, encode_batch, symbol_tokenizer, token_borders
 
 WORDS = ("STEP", "STEPS", "thousands", "hundred thousands", "ten", "a", "carry (1)", "###")
 DIGITS = digit_tokenizer(WORDS)
 PAIRS = digit_tokenizer(WORDS, "pairs")
+SEARCH = symbol_tokenizer(SYMBOLS, "<end>")
 ASCII = digits + ascii_letters + punctuation + " \n"
 
 fragments = st.lists(
@@ -72,6 +74,34 @@ def test_the_first_character_that_cannot_be_written_is_named() -> None:
     check_covers(DIGITS, ["STEP 1\n", "7 < 8"])
     with pytest.raises(ValueError, match=r"cannot write '→' \(U\+2192\), first met in text 2"):
         check_covers(DIGITS, ["7", "7→8é"])
+
+
+@given(st.lists(st.integers(0, len(SYMBOLS) - 1).filter(lambda id: SYMBOLS[id] != "<end>"), max_size=60))
+def test_symbols_stand_for_their_ids_one_to_one(ids: list[int]) -> None:
+    text = SEARCH.decode(ids)
+    assert text == "".join(SYMBOLS[id] for id in ids)
+    assert encode_batch(SEARCH, [text]) == [ids]
+    assert token_borders(SEARCH, text) == [SYMBOLS[id] for id in ids]
+
+
+def test_a_search_is_two_symbols_a_number() -> None:
+    items = [*request(Search(1607)), *(step.item for step in steps(Search(1607)))]
+    text = "".join(map(spell, items))
+    (ids,) = encode_batch(SEARCH, [text])
+    assert len(ids) == sum(2 if isinstance(item, int) else 1 for item in items) == 589
+    assert SEARCH.decode(ids) == text
+
+
+def test_what_is_no_symbol_is_the_end_token(tmp_path: Path) -> None:
+    SEARCH.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    for tokenizer in (SEARCH, loaded):
+        check_covers(tokenizer, ["Ask: Centre 07'16", "\nTwice 14'32", ""])
+        with pytest.raises(ValueError, match=r"cannot write '\?' \(U\+003F\), first met in text 2"):
+            check_covers(tokenizer, ["Ask: Centre 07'16", "? 07'16"])
+        (ids,) = encode_batch(tokenizer, ["Centre?<end>"])
+        assert ids == [SYMBOLS.index("Centre"), *[tokenizer.eos_token_id] * 6]
+        assert tokenizer.eos_token_id == SYMBOLS.index("<end>")
 
 
 @pytest.fixture(scope="module")

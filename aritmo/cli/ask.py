@@ -14,31 +14,47 @@ def register(root: typer.Typer) -> None:
 
 
 def ask(
-    task: Annotated[str, typer.Argument(help="The task: addition or decomposition.")],
-    problem: Annotated[str | None, typer.Argument(help="The problem, such as 8292+29039 or 57.")] = None,
+    task: Annotated[str, typer.Argument(help="The task: squares, addition, decomposition or primality.")],
+    problem: Annotated[
+        str | None, typer.Argument(help="The problem, such as 8292+29039, 57 or the centre of a square.")
+    ] = None,
+    centre: Annotated[
+        str | None, typer.Option(help="The centre of the square that is asked for; without it any square.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Problems, one a line; - is standard input.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A run, a folder or a name; without it a model that is shipped.")
     ] = None,
     style: Annotated[str | None, typer.Option(help="How the model writes; a shipped one says so itself.")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="0 takes the likeliest text; without it 1 for any square, else 0."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="What is drawn at a temperature above 0.")] = 0,
     json: Json = False,
 ) -> None:
-    """Ask a model, greedily, and judge what it writes. One problem answered wrong is exit code 1.
+    """Ask a model and judge what it writes. One problem answered wrong is exit code 1.
 
     Thousands may be set apart in groups of three (1,234 or 1_234 or «1 234»); leading zeros are dropped.
     With --json each problem is one object on a line, in the order of the file. A file that was answered
-    is exit code 0, however many answers are wrong: their count comes last.
+    is exit code 0, however many answers are wrong: their count comes last. For squares, a line is a centre or
+    «any», and without a problem any square is asked for.
     """
     # The products of one small model are too small to share out among threads; rows are shared out instead.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from aritmo.asking import Line, read_lines
+    from aritmo.asking import Line, Manner, read_lines
     from aritmo.asking import ask as answers
 
-    if (problem is None) == (file is None):
+    if centre is not None and task != "squares":
+        raise ValueError(f"--centre {centre} is for squares, and the task is {task}: leave it out")
+    given = [text for text in (problem, centre) if text is not None]
+    if not given and file is None and task == "squares":
+        given = ["any"]
+    if len(given) + (file is not None) != 1:
         raise ValueError("nothing or too much to ask: give one problem, or --file with one a line")
-    lines = [Line("", problem)] if problem is not None else read_lines(file or Path("-"))
+    lines = read_lines(file) if file else [Line("", given[0])]
     right = asked = 0
-    for record in answers(task, lines, model, style):
+    for record in answers(task, lines, model, style, Manner(temperature, seed)):
         asked += 1
         right += record["verdict"]["valid"]
         if json:
@@ -57,17 +73,25 @@ def _print_one(record: dict[str, Any]) -> None:
     """Print a problem, what the model wrote on it, what that says and whether it is right."""
     verdict = record["verdict"]
     print(f"problem  {record['problem']}")
-    written = record["text"].split("\n")
-    print(*(f"{'' if n else 'model':<7}  {line}".rstrip() for n, line in enumerate(written)), sep="\n")
-    print(f"answer   {_answer(record)}")
+    _print_lines("model", record["text"].strip("\n").split("\n"))
+    _print_lines("answer", _answer(record))
     print(f"verdict  {'right' if verdict['valid'] else 'wrong: ' + '; '.join(verdict['reasons'])}")
+
+
+def _print_lines(name: str, lines: list[str]) -> None:
+    print(*(f"{'' if n else name:<7}  {line}".rstrip() for n, line in enumerate(lines)), sep="\n")
 
 
 def _print_line(record: dict[str, Any]) -> None:
     verdict = record["verdict"]
     wrong = "" if verdict["valid"] else f"  wrong: {'; '.join(verdict['reasons'])}"
-    print(f"{record['problem']} = {_answer(record)}{wrong}")
+    print(f"{record['problem']} = {' / '.join(_answer(record))}{wrong}")
 
 
-def _answer(record: dict[str, Any]) -> str:
-    return "none" if record["answer"] is None else str(record["answer"])
+def _answer(record: dict[str, Any]) -> list[str]:
+    """Return the lines of an answer: the rows of a square, or one line."""
+    answer = record["answer"]
+    if isinstance(answer, list):
+        width = max(len(str(cell)) for row in answer for cell in row)
+        return [" ".join(f"{cell:>{width}}" for cell in row) for row in answer]
+    return [{None: "none", True: "yes", False: "no"}.get(answer, str(answer))]

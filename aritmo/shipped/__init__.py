@@ -1,6 +1,6 @@
 """Trained models that come with the package, each in a folder of its name with its model card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aritmo.files import file_hash
@@ -11,10 +11,12 @@ class Shipped:
     """What a shipped model was trained to write, and the sha256 of its ``model.safetensors``.
 
     ``writes`` holds each task and style with the most digits of a number; None leaves that to its position ids.
+    ``tokens`` is how many it may write at most where that is not told by the right text.
     """
 
     writes: dict[tuple[str, str], int | None]
     sha256: str
+    tokens: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def styles(self, task: str) -> list[str]:
         return [style for of, style in self.writes if of == task]
@@ -27,6 +29,12 @@ SHIPPED = {
     "tutor": Shipped(
         {("addition", "tutorial"): 12, ("decomposition", "joined"): 7, ("decomposition", "spaced"): 7},
         "3534d7f738e3c5f18aab08786698baca4395a4e2c89b8032ce4333faa5aef5ac",
+    ),
+    "squares": Shipped(
+        # A centre that is too large has a sentence of its own, so longer numbers are read.
+        {("squares", "tutorial"): 6, ("primality", "halves"): 4},
+        "bada667e67d48bf5db7774c3af82693ea8b789c54434b9eccb9e6b6977028b38",
+        {("squares", "tutorial"): 5200, ("primality", "halves"): 1},
     ),
 }
 """The shipped models by name; of several that write a task in the same style the first is asked."""

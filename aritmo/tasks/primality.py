@@ -4,18 +4,22 @@ import re
 
 from aritmo.numbers.primes import is_prime
 from aritmo.numbers.randomness import Split, Stream
+from aritmo.tasks.squares_search import spell
 from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
 
 MAX_DIGITS = 18
 """Numbers below 2**63 are judged exactly."""
 
-_PROMPT = re.compile(r"\s*Is (0|[1-9][0-9]*) prime\?\s*")
+_PROMPTS = {
+    "plain": re.compile(r"\s*Is (?P<number>0|[1-9][0-9]*) prime\?\s*"),
+    "halves": re.compile(r"\s*Ask: Prime (?P<low>[0-9]{2})'(?P<high>0|[1-9][0-9]*)\s*"),
+}
 
 
 class Primality:
     name = "primality"
     version = 1
-    styles: tuple[str, ...] = ("plain",)
+    styles: tuple[str, ...] = ("plain", "halves")
     words: tuple[str, ...] = ("Is", "prime", "yes", "no")
     fields: tuple[str, ...] = ("min_digits", "max_digits")
     repeats = True
@@ -48,16 +52,22 @@ class Primality:
         return str(problem)
 
     def prompt(self, problem: int, style: str) -> str:
-        return f"Is {problem} prime?\n"
+        """Return the question; ``halves`` writes a number as its last two digits and the rest (squares_search)."""
+        if style == "plain":
+            return f"Is {problem} prime?\n"
+        return spell("Ask") + spell("Prime") + spell(problem)
 
     def completion(self, problem: int, style: str) -> str:
-        return "yes" if is_prime(problem) else "no"
+        answer = "yes" if is_prime(problem) else "no"
+        return answer if style == "plain" else spell(answer)
 
     def read_prompt(self, prompt: str, style: str) -> int:
-        match = _PROMPT.fullmatch(prompt)
-        if not match or len(match[1]) > MAX_DIGITS:
-            raise ValueError(f"no number of 1 to {MAX_DIGITS} digits in {prompt[:60]!r}: ask «Is 7919 prime?»")
-        return int(match[1])
+        match = _PROMPTS[style].fullmatch(prompt)
+        digits = "".join(reversed(match.groups())) if match else ""
+        if not match or len(digits) > MAX_DIGITS:
+            example = self.prompt(7919, style).strip()
+            raise ValueError(f"no number of 1 to {MAX_DIGITS} digits in {prompt[:60]!r}: ask «{example}»")
+        return int(digits)
 
     def judge(self, problem: int, completion: str, style: str) -> Verdict:
         answer = {"yes": True, "no": False}.get(completion.strip())

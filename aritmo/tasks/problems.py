@@ -1,4 +1,4 @@
-"""Reading a problem as a person writes it: one sum, or one number, on a line.
+"""Reading a problem as a person writes it: one sum, one number, or one centre of a square, on a line.
 
 Numbers have ASCII digits. Thousands may be set apart by commas, spaces (also the no-break and the narrow one) or
 underscores: one kind in a number, groups of three. Points are refused, since in half the world they are decimal.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aritmo.tasks.addition import Sum
+from aritmo.tasks.squares import Square, Wanted
+from aritmo.tasks.task import Task
 
 _GROUPED = r"[1-9][0-9]{0,2}([,_ \xa0\u202f])[0-9]{3}(?:\1[0-9]{3})*"
 _NUMBER = re.compile(rf"[0-9]+|{_GROUPED}")
@@ -45,8 +47,29 @@ def read_number(text: str, most: int) -> int:
     return _read_number(text, most)
 
 
-READERS: dict[str, Callable[[str, int], Any]] = {"addition": read_sum, "decomposition": read_number}
-"""The tasks that can be asked by a problem written on one line."""
+def read_square(text: str, most: int) -> Square:
+    """Return the square that a line asks for: by its centre, or ``any``. Raises ValueError for anything else."""
+    asked = text.strip().removeprefix("centre").strip()
+    if not asked:
+        raise ValueError("the problem is empty: write the centre of a square, like 1607, or any")
+    return Square(0, wanted=Wanted() if asked == ANY else Wanted(centre=_read_number(asked, most)))
+
+
+ANY = "any"
+READERS: dict[str, Callable[[str, int], Any]] = {
+    "squares": read_square,
+    "addition": read_sum,
+    "decomposition": read_number,
+    "primality": read_number,
+}
+"""How a problem of each task is read where it is written on one line."""
+
+
+def written(task: Task[Any], problem: Any) -> str:
+    """Return a problem that was read, as one writes it."""
+    if not isinstance(problem, Square):
+        return task.key(problem)
+    return ANY if problem.wanted is None or problem.wanted.centre is None else str(problem.wanted.centre)
 
 
 def _read_number(text: str, most: int) -> int:

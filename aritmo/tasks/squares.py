@@ -1,4 +1,4 @@
-"""Prime magic squares, listed the way in which the report's team gave them to its model."""
+"""Prime magic squares: listed as the report's team gave them to its model, or searched step by step."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from aritmo.numbers.randomness import Split
 from aritmo.numbers.squares import SquareCheck, check_square, key, line_sums
+from aritmo.tasks import squares_tutorial as tutorial
 from aritmo.tasks.squares_pool import NAME, VERSION, squares_between, turned
+from aritmo.tasks.squares_search import LIMIT, Search, search_for
 from aritmo.tasks.task import Ask, TaskOptions, Verdict
 
 MAX_ORDER = 1001
@@ -32,11 +34,16 @@ _SLOTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
 
 
 class Wanted(NamedTuple):
-    """What a prompt asks for by its properties. None leaves a thing open."""
+    """What a prompt asks for by its properties. None leaves a thing open.
+
+    In the style ``tutorial`` the search for a centre may begin at ``start`` and pass over ``skip`` squares.
+    """
 
     order: int | None = None
     centre: int | None = None
     magic_sum: int | None = None
+    start: int = 0
+    skip: int = 0
 
 
 class Square(NamedTuple):
@@ -66,7 +73,7 @@ class Square(NamedTuple):
 class Squares:
     name = NAME
     version = VERSION
-    styles: tuple[str, ...] = ("listing",)
+    styles: tuple[str, ...] = ("listing", "tutorial")
     words: tuple[str, ...] = ("Matrix", *_HEADS)
     fields: tuple[str, ...] = ("order", "below", "ask")
     repeats = False
@@ -116,22 +123,39 @@ class Squares:
         return " ".join(map(str, min(turn(cells) for corner, turn in turned(n) if cells[corner] == least)))
 
     def prompt(self, problem: Square, style: str) -> str:
+        """Return what asks for a square. A tutorial's number is where the search for just that square begins.
+
+        Raises ValueError for a tutorial of a square that it cannot search for.
+        """
+        if style == "tutorial":
+            return tutorial.prompt(_asked_search(problem))
         if problem.wanted is None:
             return f"Matrix {problem.number}\n"
-        order, centre, magic_sum = problem.wanted
+        order, centre, magic_sum, *_ = problem.wanted
         of_order = "" if order is None else f" of order {order}"
         if centre is not None:
             return f"Matrix{of_order} with centre {centre}\n"
         return f"Any matrix{of_order}\n" if magic_sum is None else f"Matrix{of_order} with sum {magic_sum}\n"
 
     def completion(self, problem: Square, style: str) -> str:
+        """Return the listing or the search; raises ValueError as ``prompt`` does."""
+        if style == "tutorial":
+            asked = _asked_search(problem)
+            return tutorial.completion(asked or search_for(problem.cells), named=asked is not None)
         n, cells = problem.order, problem.cells
         rows = [sum(cells[i : i + n]) for i in range(0, n * n, n)]
         columns = [sum(cells[i::n]) for i in range(n)]
         diagonals = sum(cells[:: n + 1]), sum(cells[n - 1 : n * n - 1 : n - 1])
         return form(n) % (*cells, *rows, *columns, *diagonals)
 
+    def foreseen(self, problem: Square, style: str, text: str) -> str | None:
+        """Return the one right completion that begins with ``text``, None where several would be right."""
+        return tutorial.foreseen(_asked_search(problem), text) if style == "tutorial" else None
+
     def read_prompt(self, prompt: str, style: str) -> Square:
+        if style == "tutorial":
+            search = tutorial.read_prompt(prompt)
+            return Square(0, wanted=Wanted() if search is None else _wanted_by(search))
         for pattern in _PROMPTS:
             if match := pattern.fullmatch(prompt):
                 asked = {name: int(number) for name, number in match.groupdict().items() if number}
@@ -146,28 +170,68 @@ class Squares:
 
     def judge(self, problem: Square, completion: str, style: str) -> Verdict:
         """Judge whatever square was written: a number may stand for any, but an order, centre or sum must hold."""
+        if style == "tutorial":
+            return _judge_tutorial(problem, completion)
         lines = [line.strip() for line in completion.split("\n") if line.strip()]
         try:
             cells, rest = read_rows(lines)
         except ValueError as error:
             return Verdict(False, None, (f"unreadable: {error}",))
-        check = check_square(cells)
         wrong, missing = _judge_claims(cells, rest)
-        amiss = _judge_wanted(problem.wanted, check) if problem.wanted else []
-        reasons = (*amiss, *check.defects, *wrong, *missing)
-        details = {
-            "order": check.order,
-            "cells": cells.size,
-            "primes": check.primes,
-            "sums_equal": check.magic_sum is not None,
-            "distinct": not any(defect.startswith("repeated") for defect in check.defects),
-            "square_valid": check.valid,
-            "wrong_claims": len(wrong),
-            "key": key(cells),
-        }
-        if problem.wanted:
-            details["as_asked"] = not amiss
-        return Verdict(not reasons, cells.tolist(), reasons, details)
+        return _verdict(problem.wanted, cells, [*wrong, *missing], len(wrong))
+
+
+def _verdict(wanted: Wanted | None, cells: NDArray[np.int64], amiss: list[str], wrong_claims: int) -> Verdict:
+    """Return the verdict on a square that was written, with what is amiss in the text around it."""
+    check = check_square(cells)
+    unasked = _judge_wanted(wanted, check) if wanted else []
+    reasons = (*unasked, *check.defects, *amiss)
+    details = {
+        "order": check.order,
+        "cells": cells.size,
+        "primes": check.primes,
+        "sums_equal": check.magic_sum is not None,
+        "distinct": not any(defect.startswith("repeated") for defect in check.defects),
+        "square_valid": check.valid,
+        "wrong_claims": wrong_claims,
+        "key": key(cells),
+    }
+    if wanted:
+        details["as_asked"] = not unasked
+    return Verdict(not reasons, cells.tolist(), reasons, details)
+
+
+def _judge_tutorial(problem: Square, completion: str) -> Verdict:
+    """Judge the square at the end, whatever the steps, and the first step that is wrong."""
+    asked = _asked_search(problem)
+    reading = tutorial.read(asked, completion)
+    amiss = [f"first wrong step: {reading.first_wrong}"] if reading.first_wrong else []
+    if reading.cells is None:
+        verdict = Verdict(False, None, ("unreadable: the text ends in no square of three rows", *amiss))
+    else:
+        wanted = None if asked is None else _wanted_by(asked)
+        verdict = _verdict(wanted, np.array(reading.cells, dtype=np.int64), amiss, len(amiss))
+    verdict.details["first_wrong"] = reading.first_wrong
+    return verdict
+
+
+def _asked_search(problem: Square) -> Search | None:
+    """Return the search that a tutorial's prompt names, None where it asks for any square."""
+    cells, wanted = problem.cells, problem.wanted
+    if cells and (problem.order != 3 or max(cells) >= LIMIT or not check_square(problem.array).valid):
+        raise ValueError(
+            f"style tutorial searches for prime magic squares of order 3 with cells below {LIMIT:,}, not for "
+            f"{' '.join(map(str, cells[:9]))}{' ...' if len(cells) > 9 else ''}: leave it out, or choose listing"
+        )
+    if wanted is None:
+        return search_for(cells) if cells else None
+    if wanted.order not in (None, 3) or wanted.magic_sum is not None:
+        raise ValueError("style tutorial asks for order 3 by number, centre or any: do so, or choose listing")
+    return Search(wanted.centre, wanted.start, wanted.skip) if wanted.centre is not None else None
+
+
+def _wanted_by(search: Search) -> Wanted:
+    return Wanted(centre=search.centre, start=search.start, skip=search.skip)
 
 
 def numbered(split: Split, index: int) -> int:

@@ -1,9 +1,10 @@
-"""``aritmo ask`` from end to end, with the shipped adder."""
+"""``aritmo ask`` from end to end, with the shipped models."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aritmo import asking, cli
+from aritmo.shipped import SHIPPED
 
 Aritmo = Callable[..., Any]
 
@@ -44,7 +46,7 @@ def test_a_file_gives_one_object_a_line_in_its_order(aritmo: Aritmo, tmp_path: P
 def test_a_wrong_answer_is_exit_code_one_and_in_a_file_a_count(
     aritmo: Aritmo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking._Lean, "write", lambda self, problems, progress: ["21", "=+"][: len(problems)])
+    monkeypatch.setattr(asking._Lean, "write", lambda self, problems, *_: ["21", "=+"][: len(problems)])
     code, out, _ = aritmo("ask", "addition", "5+6")
     assert code == 1
     assert out.splitlines()[2:] == [
@@ -90,10 +92,85 @@ def test_what_cannot_be_asked_is_one_sentence(
     assert err.count("\n") == 1
 
 
-def test_another_task_says_what_can_be_asked(aritmo: Aritmo) -> None:
-    cannot = "aritmo: task primality cannot be asked yet: ask addition or decomposition\n"
-    assert aritmo("ask", "primality", "7")[2] == cannot
+def test_an_unknown_task_is_one_sentence(aritmo: Aritmo) -> None:
     assert "task: got 'sums'" in aritmo("ask", "sums", "7")[2]
+
+
+def test_a_square_is_shown_with_its_steps(aritmo: Aritmo) -> None:
+    code, out, err = aritmo("ask", "squares", "--centre", "59")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[:2] == ["problem  59", "model    Twice 18'1 59'0 59'0 53'0 65'0 47'0 71'0 * ."]
+    assert lines[-4:] == [
+        "answer    17  89  71",
+        "         113  59   5",
+        "          47  29 101",
+        "verdict  right",
+    ]
+    assert aritmo("ask", "squares", "59")[1] == out
+
+
+def test_centres_of_a_file_are_answered_with_rows(aritmo: Aritmo, tmp_path: Path) -> None:
+    (tmp_path / "centres.txt").write_text("1,607\ncentre 59\n")
+    code, out, _ = aritmo("ask", "squares", "--file", "centres.txt", "--json")
+    first, second = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (first["problem"], first["answer"][1][1], second["problem"]) == ("1607", 1607, "59")
+    assert second["answer"] == [[17, 89, 71], [113, 59, 5], [47, 29, 101]]
+    assert first["verdict"]["valid"]
+    assert second["verdict"]["details"]["first_wrong"] is None
+    lines = aritmo("ask", "squares", "--file", "centres.txt")[1].splitlines()
+    assert lines[1:] == ["59 =  17  89  71 / 113  59   5 /  47  29 101", "2 of 2 right"]
+
+
+def test_any_square_is_drawn_by_its_seed(aritmo: Aritmo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request is what is drawn; the search behind it would take long."""
+    first = replace(SHIPPED["squares"], tokens={("squares", "tutorial"): 6})
+    monkeypatch.setitem(SHIPPED, "squares", first)
+    texts = {seed: json.loads(aritmo("ask", "squares", "--seed", seed, "--json")[1])["text"] for seed in (1, 2, 3)}
+    assert len(set(texts.values())) == 3
+    assert all(text.startswith("Centre ") for text in texts.values())
+    assert json.loads(aritmo("ask", "squares", "any", "--seed", "2", "--json")[1])["text"] == texts[2]
+    greedy = [aritmo("ask", "squares", "--temperature", "0", "--seed", seed)[1] for seed in (1, 2)]
+    assert greedy[0] == greedy[1]
+
+
+def test_a_number_is_said_to_be_prime_or_not(aritmo: Aritmo) -> None:
+    assert aritmo("ask", "primality", "7919")[:2] == (
+        0,
+        "problem  7919\nmodel     yes\nanswer   yes\nverdict  right\n",
+    )
+    out = aritmo("ask", "primality", "--file", "-", stdin=b"7917\n7919\n")[1]
+    assert out == "7917 = no\n7919 = yes\n2 of 2 right\n"
+    assert json.loads(aritmo("ask", "primality", "7917", "--json")[1])["answer"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["squares", "1608"], "centre 1608 is even"),
+        (["squares", "--centre", "1001"], "centre 1001 is not prime (7 x 143)"),
+        (["squares", "13"], "no prime magic square of order 3 with centre 13 has all its cells below 10,000"),
+        (["squares", "12007"], "centre 12,007 is too large"),
+        (["squares", "9" * 40], "a number of 40 digits is too long"),
+        (["squares", "centre"], "the problem is empty: write the centre of a square, like 1607, or any"),
+        (["squares", "fish"], "'fish' is no whole number"),
+        (["squares", "59", "--centre", "59"], "nothing or too much to ask"),
+        (["squares", "59", "--temperature", "-1"], "temperature: got -1.0, give a number from 0 upwards"),
+        (["squares", "59", "--temperature", "nan"], "temperature: got nan"),
+        (["squares", "59", "--style", "listing"], "no model for task squares in the style listing"),
+        (["addition", "1+2", "--centre", "59"], "--centre 59 is for squares"),
+        (["addition", "1+2", "--temperature", "1"], "model adder is asked for its likeliest text only"),
+        (["primality", "12347"], "a number of 5 digits is too long: the model takes at most 4"),
+    ],
+)
+def test_what_the_squares_model_cannot_be_asked_is_one_sentence(
+    aritmo: Aritmo, words: list[str], sentence: str
+) -> None:
+    code, out, err = aritmo("ask", *words)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
 
 
 def test_any_model_with_a_style_is_asked(aritmo: Aritmo, tmp_path: Path) -> None:
@@ -110,11 +187,14 @@ def test_any_model_with_a_style_is_asked(aritmo: Aritmo, tmp_path: Path) -> None
     assert json.loads(out)["problem"] == "5+6"
 
 
-def test_the_shipped_adder_needs_no_torch() -> None:
-    asked = "from aritmo.asking import Line, ask; print(list(ask('addition', [Line('', '5+6')]))[0]['answer'])"
+@pytest.mark.parametrize(("task", "problem", "answer"), [("addition", "5+6", "11"), ("primality", "7", "True")])
+def test_the_shipped_models_need_no_torch(task: str, problem: str, answer: str) -> None:
+    asked = (
+        f"from aritmo.asking import Line, ask; print(list(ask({task!r}, [Line('', {problem!r})]))[0]['answer'])"
+    )
     code = f"import sys; {asked}; print({{'torch', 'transformers'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "11\nset()\n"
+    assert done.stdout == f"{answer}\nset()\n"
 
 
 def test_help_shows_an_example() -> None:

@@ -38,3 +38,18 @@ def test_numbers_past_exact_reach_are_refused() -> None:
         task.problems("train", 0, 0, 1, TaskOptions(max_digits=19))
     with pytest.raises(ValueError, match="1 to 18 digits"):
         task.read_prompt(f"Is {10**18} prime?", "plain")
+
+
+@given(st.integers(0, 10**6))
+def test_halves_read_back_and_are_judged_alike(number: int) -> None:
+    prompt = task.prompt(number, "halves")
+    assert prompt == f"Ask: Prime {str(number).zfill(3)[-2:]}'{str(number).zfill(3)[:-2].lstrip('0') or '0'}"
+    assert task.read_prompt(prompt, "halves") == number
+    assert task.completion(number, "halves").split() == ["yes" if naive(number) else "no"]
+    assert task.judge(number, task.completion(number, "halves"), "halves").valid
+
+
+def test_what_asks_nothing_in_halves_is_one_sentence() -> None:
+    for prompt in ("Ask: Prime 7919", "Ask: Prime 19'" + "7" * 18, "Ask: Prime 19'07", "Is 7919 prime?"):
+        with pytest.raises(ValueError, match="ask «Ask: Prime 19'79»"):
+            task.read_prompt(prompt, "halves")

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aritmo.tasks import TASKS
 from aritmo.tasks.addition import Sum
-from aritmo.tasks.problems import read_sum
+from aritmo.tasks.problems import read_square, read_sum, written
+from aritmo.tasks.squares import Square, Wanted
 
 numbers = st.integers(0, 10**40)
 spaces = st.text(" \t", max_size=3)
@@ -85,3 +87,31 @@ def test_what_cannot_be_read_is_one_sentence(text: str, sentence: str) -> None:
         read_sum(text, 100)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "centre", "shown"),
+    [
+        ("1607", 1607, "1607"),
+        (" 1,607 ", 1607, "1607"),
+        ("centre 59", 59, "59"),
+        ("centre 059\r", 59, "59"),
+        ("any", None, "any"),
+    ],
+)
+def test_a_square_is_asked_for_by_its_centre_or_as_any(text: str, centre: int | None, shown: str) -> None:
+    square = read_square(text, 6)
+    assert square == Square(0, wanted=Wanted(centre=centre))
+    assert written(TASKS["squares"], square) == shown
+
+
+@pytest.mark.parametrize("text", ["", " ", "centre", "Any square", "-59", "5.9", "٥٩", "1234567"])
+def test_what_asks_for_no_square_is_one_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"empty|no whole number|negative|too long") as caught:
+        read_square(text, 6)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_problems_are_shown_by_their_key() -> None:
+    assert written(TASKS["addition"], Sum(7, 5)) == "7+5"
+    assert written(TASKS["primality"], 7919) == "7919"
