@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from aritmo.adapters import is_adapted, is_adapter, load_adapter
 from aritmo.files import file_hash, write_json
 from aritmo.models import quiet_transformers
 
 MANIFEST, STATE, OPTIMIZER = "manifest.json", "state.json", "optimizer.safetensors"
+BEST = "best"
 _NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -40,16 +42,20 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
     keep: int = 0,
+    best: bool = False,
 ) -> Path:
-    """Write the checkpoint of a step and return its folder; then keep only the newest ``keep``.
+    """Write the checkpoint of a step and return its folder; then keep only the newest ``keep`` up to it.
 
     The folder is written beside its place, synced to disk and renamed, so a crash leaves the earlier
-    checkpoints as they were. ``keep=0`` deletes none. Raises OSError with one sentence where the disk is
-    full; nothing half written stays.
+    checkpoints as they were. ``keep=0`` deletes none; those of later steps, which were damaged and passed
+    over when the run went on, are no reason to delete this one. Raises OSError with one sentence where the
+    disk is full; nothing half written stays. ``best`` makes ``RUN/checkpoints/best`` a link to it, and what
+    that links to is kept.
     """
     folder = place_of(run, step)
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in run.glob("checkpoints/*.partial"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         with quiet_transformers():
@@ -58,15 +64,15 @@ def save(
         save_file(_optimizer_tensors(model, optimizer), partial / OPTIMIZER)
         write_json(partial / STATE, state)
         files = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
-        write_json(
-            partial / MANIFEST, {"step": step, "sha256": {name: file_hash(partial / name) for name in files}}
-        )
-        for name in [*files, MANIFEST, "."]:
-            _sync(partial / name)
+        hashes = {name: file_hash(partial / name) for name in files}
+        write_json(partial / MANIFEST, {"step": step, BEST: best, "sha256": hashes})
+        for path in [*partial.rglob("*"), partial]:
+            _sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         _sync(folder.parent)
-    except (OSError, SafetensorError) as error:
+        _sync(run)
+    except Exception as error:  # the tokenizers library raises bare Exception
         if not _disk_full(error):
             raise
         raise OSError(
@@ -76,8 +82,12 @@ def save(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    for old in _all(run)[:-keep] if keep else []:
-        shutil.rmtree(old)
+    if best:
+        _link(folder.with_name(BEST), folder.name)
+    earlier = [path for path in _all(run) if int(path.name.removeprefix("step-")) <= step]
+    for old in earlier[:-keep] if keep else []:
+        if old.resolve() != (run / "checkpoints" / BEST).resolve():
+            shutil.rmtree(old)
     return folder
 
 
@@ -114,18 +124,25 @@ def verify(folder: Path) -> None:
 def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Put a checkpoint's weights and optimizer state into ``model`` and ``optimizer``; return its state.
 
+    Where it was the best when it was written, ``best`` links to it, which a kill may have kept from being done.
     Raises ValueError where a file is damaged or belongs to another model.
     """
     verify(folder)
-    with quiet_transformers():
-        saved = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+    if json.loads((folder / MANIFEST).read_bytes()).get(BEST):
+        _link(folder.with_name(BEST), folder.name)
+    if is_adapter(folder) != is_adapted(model):
+        raise ValueError(f"checkpoint {folder} is of another model; resume with the model that began the run")
     try:
-        model.load_state_dict(saved.state_dict())
+        if is_adapter(folder):
+            load_adapter(folder, model)
+        else:
+            with quiet_transformers():
+                saved = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, use_safetensors=True)
+            model.load_state_dict(saved.state_dict())
     except RuntimeError as error:
         raise ValueError(
             f"checkpoint {folder} is of another model; resume with the model that began the run"
         ) from error
-    del saved
     with safe_open(folder / OPTIMIZER, framework="pt") as tensors:
         moments: dict[str, dict[str, torch.Tensor]] = {}
         for key in tensors.keys():  # noqa: SIM118 (a file handle, not a mapping)
@@ -157,6 +174,15 @@ def _all(run: Path) -> list[Path]:
         if (match := _NAME.fullmatch(path.name))
     ]
     return [path for _, path in sorted(found)]
+
+
+def _link(link: Path, target: str) -> None:
+    """Make a link, or turn one, in one step."""
+    beside = link.with_name(f"{link.name}.link")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(link)
+    _sync(link.parent)
 
 
 def _sync(path: Path) -> None:

@@ -64,6 +64,11 @@ class Progress:
             self._shown = now
             self._show(note)
 
+    def say(self, line: str) -> None:
+        """Print a line of its own, above the live one."""
+        self._stream.write(f"\r\x1b[2K{line}\n" if self._live else f"{line}\n")
+        self._stream.flush()
+
     def _show(self, note: str) -> None:
         elapsed = time.monotonic() - self._began
         speed = (self.done - self._from) / max(elapsed, 1e-9)

@@ -2,36 +2,36 @@
 
 import io
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import checkpoints
+from aritmo.engine import Engine
 from aritmo.files import write_whole
+from aritmo.models import Init
 from aritmo.numbers.randomness import seed_of
-from aritmo.packing import LossHead, LossOn, Packed, collate, isolate
+from aritmo.packing import LossOn, Packed
 from aritmo.progress import Progress, rate
 from aritmo.records import read_jsonl, write_samples
+from aritmo.stopping import Best, evaluation_line, signals
+from aritmo.trackers import TrackerName, Trackers
+from aritmo.utilisation import mfu
 
 METRICS = "metrics.jsonl"
 
-Reason = Literal["done", "time", "stopped"]
+Reason = Literal["done", "time", "patience", "stopped"]
 Evaluate = Callable[[PreTrainedModel, int], dict[str, Any]]
 
 
@@ -39,13 +39,24 @@ class TrainingConfig(BaseModel):
     """How to train. One update takes ``batch_size`` x ``gradient_accumulation`` x processes sequences.
 
     ``context`` counts tokens; ``steps``, ``warmup``, ``save_every`` and ``evaluate_every`` count updates.
-    ``keep`` is how many of the newest checkpoints stay. With ``minutes`` training also ends by the clock and
-    the learning rate follows whichever of steps and clock is further on, so results depend on the machine.
+    ``keep`` is how many of the newest checkpoints stay, beside the best evaluation's, always saved.
+    With ``minutes`` training also ends by the clock and the learning rate follows whichever of
+    steps and clock is further on, so results depend on the machine.
+    With ``patience`` training ends after so many evaluations in a row that were no better than the best.
+    ``tokenizer`` replaces the model's own: another model's name, or «digits» or «pairs» with ``init`` «scratch».
+    ``precision`` «auto» is bf16 where a GPU has it, else none. ``compile`` «auto» compiles on a GPU where the
+    work is worth it. ``float8`` multiplies in 8 bits. ``optimizer`` «lean» takes 6 bytes a parameter, not 16.
+    ``checkpointing`` keeps what stands between blocks and makes the rest again: less memory, a third more work.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "tiny"
+    init: Init = "pretrained"
+    tokenizer: str | None = None
+    adapter: Literal["none", "lora"] = "none"
+    rank: int = Field(default=16, ge=1)
+    base_bits: Literal[4, 8, 16, 32] = 32
     steps: int = Field(default=300, ge=1)
     minutes: float | None = Field(default=None, gt=0)
     context: int = Field(default=512, ge=2)
@@ -57,23 +68,32 @@ class TrainingConfig(BaseModel):
     warmup: int = Field(default=20, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, gt=0)
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    float8: bool = False
+    optimizer: Literal["adamw", "lean"] = "adamw"
+    checkpointing: bool = False
     seed: int = 0
     save_every: int = Field(default=100, ge=1)
     evaluate_every: int = Field(default=100, ge=1)
     keep: int = Field(default=2, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    trackers: tuple[TrackerName, ...] = ()
 
 
-_MAY_CHANGE = {"model", "steps", "minutes", "save_every", "evaluate_every", "keep"}
+_MAY_CHANGE = {
+    "model", "init", "tokenizer", "steps", "minutes", "save_every", "evaluate_every", "keep", "patience",
+    "trackers", "compile", "checkpointing",
+}  # fmt: skip
 """Settings that a resumed run may change; with other ``steps`` or ``minutes`` it follows another schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """How training ended: ``reason`` is «done», «time» (the budget is spent) or «stopped» (by a signal).
+    """How training ended: «done», «time» (all is spent), «patience» (no better) or «stopped» (by a signal).
 
     ``loss`` is that of the last update, in nats a token; ``tokens`` leaves padding out; ``seconds`` are
-    those of all sittings together.
+    those of all sittings together. ``best`` is the step whose evaluation was the best, 0 where none was.
     """
 
     step: int
@@ -83,6 +103,7 @@ class TrainingResult:
     tokens: int
     seconds: float
     checkpoint: Path
+    best: int
 
 
 def train(
@@ -140,10 +161,15 @@ def rows_of_update(count: int, size: int, step: int, seed: int) -> NDArray[np.in
     rows = np.empty(size, np.int64)
     for epoch in np.unique(places // count):
         inside = places // count == epoch
-        # Raw bits, since NumPy promises their stream across versions but not that of its shuffles.
-        bits = np.random.PCG64(seed_of("order", seed, int(epoch))).random_raw(count)
-        rows[inside] = np.argsort(bits, kind="stable")[places[inside] % count]
+        rows[inside] = _order(count, int(epoch), seed)[places[inside] % count]
     return rows
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    # Raw bits, since NumPy promises their stream across versions but not that of its shuffles.
+    bits = np.random.PCG64(seed_of("order", seed, epoch)).random_raw(count)
+    return np.argsort(bits, kind="stable")
 
 
 class _Trainer:
@@ -159,17 +185,14 @@ class _Trainer:
         run: Path,
         evaluate: Evaluate | None,
     ) -> None:
-        # Accelerate keeps the precision of the first call in a process; this forgets it.
-        AcceleratorState._reset_state(reset_partial_state=False)
-        self.accelerator = Accelerator(mixed_precision=config.precision)
-        self.bare: PreTrainedModel = model.to(self.accelerator.device)
-        self.tokenizer, self.config, self.run, self.hook = tokenizer, config, run, evaluate
+        self.engine = Engine(model, config, train_rows, validation_rows)
+        self.accelerator, self.adamw, self.bare = self.engine.accelerator, self.engine.adamw, model
+        self.tokenizer, self.config, self.run = tokenizer, config, run
+        self.hook = self.engine.plainly(evaluate) if evaluate else None
         self.train_rows, self.validation_rows = train_rows, validation_rows
-        self.head = LossHead(self.bare)
-        self.adamw = torch.optim.AdamW(_groups(model, config.weight_decay), fused=True, betas=(0.9, 0.95))
-        self.model, self.optimizer = self.accelerator.prepare(self.bare, self.adamw)
         self.fixed = {
             **config.model_dump(mode="json", exclude=_MAY_CHANGE),
+            "precision": self.engine.precision,
             "processes": self.accelerator.num_processes,
             "data": sha256(train_rows.tokens.tobytes() + train_rows.trained.tobytes()).hexdigest()[:16],
         }
@@ -177,6 +200,9 @@ class _Trainer:
         self.loss: float | None = None
         self.validation_loss: float | None = None
         self.saved: Path | None = None
+        self.best = Best()
+        self.mfu = mfu(self.bare, config.context, self.accelerator.device)
+        self.trackers = Trackers(config.trackers if self.accelerator.is_main_process else (), run)
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint. Raises ValueError where settings or data are not its own."""
@@ -189,6 +215,7 @@ class _Trainer:
                 )
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.loss, self.validation_loss, self.saved = state["loss"], state["validation_loss"], folder
+        self.best = Best(**state["best"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
@@ -199,72 +226,63 @@ class _Trainer:
         reason: Reason = "done"
         try:
             with (
-                isolate(self.bare) as self.alone,
-                _signals() as signals,
+                signals() as caught,
                 Progress("training", self.config.steps, "steps", stream) as progress,
+                self.engine.running(progress.say),
             ):
                 self._forget_metrics()
+                self.trackers.configure(self.config.model_dump(mode="json"))
                 progress.start_at(self.step)
                 while self.step < self.config.steps:
-                    stopped = self._update(bool(signals), progress)
+                    stopped = self._update(bool(caught), progress)
                     out_of_time = self._agree(self._fraction() >= 1)
                     reason = "stopped" if stopped else "time" if out_of_time else "done"
-                    last = stopped or out_of_time or self.step == self.config.steps
+                    last, better = stopped or out_of_time or self.step == self.config.steps, False
                     if not stopped and (last or self.step % self.config.evaluate_every == 0):
-                        self._evaluate()
+                        better = self._evaluate(progress)
                         self.seconds = time.monotonic() - self.began
-                    if last or self.step % self.config.save_every == 0:
-                        self._save()
+                        if not last and self.config.patience and self.best.since >= self.config.patience:
+                            reason, last = "patience", True
+                    if last or better or self.step % self.config.save_every == 0:
+                        self._save(better)
                     if last:
                         break
         finally:
-            self.head.release()
-            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self.trackers.close()
             self.bare.eval()
         assert self.saved is not None
-        return TrainingResult(
-            self.step, reason, self.loss, self.validation_loss, self.tokens, self.seconds, self.saved
-        )
+        told = self.loss, self.validation_loss, self.tokens, self.seconds
+        return TrainingResult(self.step, reason, *told, self.saved, self.best.step)
 
     def _update(self, signalled: bool, progress: Progress) -> bool:
         """Make one update, log it, and return whether any process was told to stop."""
         began, config, accelerator = time.monotonic(), self.config, self.accelerator
-        shape = (config.gradient_accumulation, accelerator.num_processes, config.batch_size)
-        rows = rows_of_update(len(self.train_rows), math.prod(shape), self.step, config.seed).reshape(shape)
+        rows = self._rows(self.step)
         bearing = max(int(self.train_rows.trained[rows].sum()), 1)
-        torch.manual_seed(seed_of("step", config.seed, self.step, accelerator.process_index))
         at = learning_rate(config, self.step, self._fraction())
-        for group in self.optimizer.param_groups:
-            group["lr"] = at
-        self.model.train()
-        total = torch.zeros((), device=accelerator.device)
-        for number, micro in enumerate(rows[:, accelerator.process_index]):
-            waits = number + 1 < config.gradient_accumulation
-            with accelerator.no_sync(self.model) if waits else nullcontext():
-                loss = self._summed_loss(self.train_rows, micro) / bearing
-                # Several processes average their gradients, which here must be added.
-                accelerator.backward(loss * accelerator.num_processes)
-            total += loss.detach()
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.engine.set_rate(at)
+        self.engine.train()
+        seed, mine = seed_of("step", config.seed, self.step, accelerator.process_index), accelerator.process_index
+        total, norm = self.engine.learn(self.train_rows, rows[:, mine].reshape(-1), bearing, seed)
+        if self.step + 1 < config.steps:
+            self.engine.prefetch(self.train_rows, self._rows(self.step + 1)[:, mine].reshape(-1))
         stops = torch.tensor(float(signalled), device=accelerator.device)
         value, stopped = accelerator.reduce(torch.stack([total, stops])).tolist()
         # In fp16 a gradient may overflow: the scaler then leaves that update out and scales less.
-        if not math.isfinite(value) or (config.precision != "fp16" and not math.isfinite(norm)):
+        if not math.isfinite(value) or (self.engine.precision != "fp16" and not math.isfinite(norm)):
             raise ValueError(self._not_finite(value))
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.engine.step()
         seen = int(self.train_rows.filled[rows].sum())
         self.step, self.loss, self.tokens = self.step + 1, value, self.tokens + seen
         self.seconds = time.monotonic() - self.began
         self._log(at, seen / (time.monotonic() - began), progress)
         return bool(stopped)
 
-    def _summed_loss(self, packed: Packed, rows: NDArray[np.int64]) -> Tensor:
-        """Return the loss of some rows in nats, added up over their tokens that bear loss."""
-        batch = collate(packed, rows, self.accelerator.device, self.bare.dtype, self.alone)
-        with self.head.only_at(batch.places):
-            logits = self.model(**batch.inputs).logits
-        return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        """Return the rows of an update, (accumulation, processes, batch)."""
+        config = self.config
+        shape = (config.gradient_accumulation, self.accelerator.num_processes, config.batch_size)
+        return rows_of_update(len(self.train_rows), math.prod(shape), step, config.seed).reshape(shape)
 
     def _fraction(self) -> float:
         """Return how much of the work is done, by steps or by the clock, whichever is further on."""
@@ -291,7 +309,7 @@ class _Trainer:
     def _log(self, at: float, speed: float, progress: Progress) -> None:
         if not self.accelerator.is_main_process:
             return
-        line = {
+        line: dict[str, Any] = {
             "step": self.step,
             "loss": self.loss,
             "learning_rate": at,
@@ -299,8 +317,13 @@ class _Trainer:
             "tokens_per_second": round(speed, 1),
             "seconds": round(self.seconds, 3),
         }
+        note = f"loss {self.loss:.4f}, {rate(speed)} tokens/s"
+        if self.mfu is not None:
+            line["mfu"] = round(self.mfu * speed / self.accelerator.num_processes, 4)
+            note += f", {line['mfu']:.1%} of the card's peak"
         write_samples(self.run / METRICS, [line])
-        progress.advance(note=f"loss {self.loss:.4f}, {rate(speed)} tokens/s")
+        self.trackers.log(line, self.step)
+        progress.advance(note=note)
 
     def _forget_metrics(self) -> None:
         """Drop the lines of updates after the checkpoint, which are about to be made again."""
@@ -311,15 +334,22 @@ class _Trainer:
                 write_whole(path, "")
                 write_samples(path, lines)
 
-    def _evaluate(self) -> None:
-        """Write one evaluation line: the held-out loss, and what the hook finds."""
+    def _evaluate(self, progress: Progress) -> bool:
+        """Write one evaluation line, the held-out loss and what the hook finds; say whether it is the best."""
         self.validation_loss = self._held_out_loss()
+        exact = torch.full((), -1.0, device=self.accelerator.device)
         if self.accelerator.is_main_process:
             self.bare.eval()
             found = self.hook(self.bare, self.step) if self.hook else {}
-            line = {"step": self.step, "evaluation": {"validation_loss": self.validation_loss, **found}}
-            write_samples(self.run / METRICS, [line])
-        self.accelerator.wait_for_everyone()
+            evaluation = {"validation_loss": self.validation_loss, **found}
+            write_samples(self.run / METRICS, [{"step": self.step, "evaluation": evaluation}])
+            self.trackers.log({f"evaluation/{name}": value for name, value in evaluation.items()}, self.step)
+            progress.say(evaluation_line(self.step, evaluation))
+            if found.get("exact") is not None:
+                exact += 1 + found["exact"]
+        # Only the main process looked, and all must agree on what was the best.
+        agreed = float(broadcast(exact))
+        return self.best.note(self.step, agreed if agreed >= 0 else None, self.validation_loss)
 
     @torch.no_grad()
     def _held_out_loss(self) -> float | None:
@@ -327,59 +357,29 @@ class _Trainer:
         packed, accelerator, size = self.validation_rows, self.accelerator, self.config.batch_size
         if not packed.account.trained:
             return None
-        self.model.eval()
+        self.engine.eval()
         mine = np.arange(accelerator.process_index, len(packed), accelerator.num_processes)
         total = torch.zeros((), device=accelerator.device)
         for start in range(0, len(mine), size):
-            total += self._summed_loss(packed, mine[start : start + size])
+            total += self.engine.loss(packed, mine[start : start + size])
         loss = float(accelerator.reduce(total)) / packed.account.trained
         return loss if math.isfinite(loss) else None
 
-    def _save(self) -> None:
+    def _save(self, best: bool) -> None:
         state = {
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
             "loss": self.loss,
             "validation_loss": self.validation_loss,
+            "best": self.best.as_dict(),
             "fixed": self.fixed,
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
         if self.accelerator.is_main_process:
             checkpoints.save(
-                self.run, self.step, self.bare, self.tokenizer, self.adamw, state, keep=self.config.keep
+                self.run, self.step, self.bare, self.tokenizer, self.adamw, state, keep=self.config.keep, best=best
             )
         self.saved = checkpoints.place_of(self.run, self.step)
         self.accelerator.wait_for_everyone()
-
-
-def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: matrices decay, biases and the scales of norms do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Give a list that SIGTERM and Ctrl-C add to, so that the loop ends in order; twice stops at once."""
-    seen: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    watched = (signal.SIGTERM, signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread():
-        yield seen  # Python lets only the main thread set handlers
-        return
-    before = [signal.signal(number, note) for number in watched]
-    try:
-        yield seen
-    finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)

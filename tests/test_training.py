@@ -188,7 +188,7 @@ def test_it_learns_and_says_what_it_does(tmp_path: Path) -> None:
         "samples": [{"prompt": "1+1=", "text": "2", "valid": True}],
     }
     assert result.tokens == training[-1]["tokens"]
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step-000030", "step-000040"}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best", "step-000030", "step-000040"}
     assert not model.training
     assert model(torch.ones(1, 4, dtype=torch.long)).logits.shape == (1, 4, len(TOKENIZER))
 
@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> No
             if step == 3:
                 with torch.no_grad():
                     model.get_input_embeddings().weight.fill_(float("nan"))
-            return {}
+            return {"exact": float(step < 3), "of": 1}
 
     with pytest.raises(ValueError, match=r"the loss is nan at step 4, .* \(checkpoint step-000002 stands\)"):
         run(tmp_path, save_every=2, evaluate_every=1, evaluate=Spoil(0))
@@ -263,7 +263,7 @@ def test_wrong_use(tmp_path: Path) -> None:
 
 
 def test_config() -> None:
-    assert len(TrainingConfig.model_fields) <= 20
+    assert len(TrainingConfig.model_fields) <= 28
     for wrong in ({"stepz": 3}, {"steps": 0}, {"learning_rate": float("nan")}, {"schedule": "square"}):
         with pytest.raises(ValidationError):
             TrainingConfig(**wrong)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from aritmo import __version__
 
-_VERBS = ("run", "squares", "corpus", "train", "sample", "ask", "judge", "report")
+_VERBS = ("run", "squares", "corpus", "plan", "train", "sample", "ask", "judge", "export", "report")
 """The modules of this folder, in the order in which help shows them."""
 
 app = typer.Typer(

@@ -40,18 +40,34 @@ def run(
         list[str] | None, typer.Option("--set", help="One setting, like training.steps=300; may be repeated.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    experiment: Annotated[
+        str | None, typer.Option(help="Compare in place of a run: tokenizer, or attempts (the report's two).")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="The experiment's: small for a CPU, full for a GPU.")] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="The experiment's: a folder with GPT-2's vocab.json and merges.txt.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Build corpora, train, let the model write, judge every line, and write the report."""
     from aritmo.files import check_free
     from aritmo.runs import DEFAULT_MINUTES, begin_run, do_run, free_folder, plan_run, recall_run
+    from aritmo.trials.run import is_experiment
 
     def say(line: str) -> None:
         typer.echo(line, err=json)
 
+    if resume and out is None:
+        raise ValueError("--resume needs --out: name the folder of the run to go on with")
+    if experiment or (out and resume and is_experiment(out)):
+        if any(given is not None for given in (task, style, model, source, keep_wrong, seed, config, override)):
+            raise ValueError("an experiment has its own settings: leave out all but --size, --out and --budget")
+        _compare(experiment, size, out or free_folder(), resume, vocabulary, budget, json)
+        return
+    if size or vocabulary:
+        raise ValueError("--size and --vocabulary belong to an experiment: add --experiment tokenizer")
     if resume:
-        if out is None:
-            raise ValueError("--resume needs --out: name the folder of the run to go on with")
+        assert out is not None
         parts, minutes = recall_run(out)
     else:
         given = {
@@ -73,3 +89,35 @@ def run(
         return
     say("\n" + "\n".join(lines))
     say(f"\nreport: {page}")
+
+
+def _compare(
+    name: str | None,
+    size: str | None,
+    out: Path,
+    resume: bool,
+    vocabulary: Path | None,
+    minutes: float | None,
+    json: bool,
+) -> None:
+    """Do an experiment that compares, or what is left of it, and print what it found."""
+    from aritmo.files import check_free
+    from aritmo.trials.run import run_experiment
+
+    def say(line: str) -> None:
+        typer.echo(line, err=json)
+
+    if not resume:
+        check_free(out)
+    try:
+        done = run_experiment(name, size, out, say, vocabulary=vocabulary, minutes=minutes)
+    except KeyboardInterrupt:
+        done = None
+    if done is None:
+        typer.echo(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
+        raise typer.Exit(130)
+    picture, table = done
+    if json:
+        print_json({"picture": str(picture), "table": table})
+        return
+    say(f"\n{table}\npicture: {picture}")

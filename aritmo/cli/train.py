@@ -20,10 +20,34 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="tiny, gpt2 ... gpt2-xl, gpt-j-6b, a folder, or a Hub name.")
     ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="pretrained, or scratch: weights drawn from the seed, no download.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Another model's tokenizer; with --init scratch also digits or pairs.")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="none, or lora: train small matrices beside a model.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of the adapter's matrices.")] = None,
+    base_bits: Annotated[
+        int | None, typer.Option(help="Bits of an adapted model's weights: 8 or 4 (QLoRA), on a GPU.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens in a sequence.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Sequences in a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="How the learning rate falls: cosine, linear or constant.")
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decay of matrices.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Longest that the gradient may be.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="End after so many evaluations without a better one.")
+    ] = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Metrics also to tensorboard, trackio or wandb; may be repeated.")
+    ] = None,
     loss_on: Annotated[str | None, typer.Option(help="completion, or text, as the report did.")] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between looks at held-out problems.")] = None,
@@ -48,7 +72,10 @@ def train(
         "numbers": numbers, "training.model": model, "training.steps": steps, "training.context": context,
         "training.batch_size": batch_size, "training.learning_rate": lr, "training.loss_on": loss_on,
         "training.save_every": save_every, "training.evaluate_every": evaluate_every,
-        "training.minutes": minutes, "training.seed": seed,
+        "training.minutes": minutes, "training.seed": seed, "training.init": init,
+        "training.tokenizer": tokenizer, "training.adapter": adapter, "training.rank": rank,
+        "training.base_bits": base_bits, "training.schedule": schedule, "training.weight_decay": weight_decay,
+        "training.clip": clip, "training.patience": patience, "training.trackers": track or None,
     }  # fmt: skip
     settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
     result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
@@ -59,6 +86,7 @@ def train(
                 "step": result.step,
                 "ended": result.reason,
                 "loss": result.loss,
+                "best": result.best,
             }
         )
     else:

@@ -1,0 +1,284 @@
+"""What makes an update: the model as it computes, its optimizer, and how rows become gradients.
+
+In bf16 the model runs on streams (``aritmo.attention``): its weights are bf16, fp32 masters stand in the
+optimizer, the blocks are compiled, and the head makes its gradient chunk by chunk. Otherwise the model runs on
+rows as it is, under Accelerate's autocast where the precision asks for it, which is the path of CPUs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from aritmo.attention import takes_streams
+from aritmo.batches import Batch, collate, collate_stream, isolate, limits_of
+from aritmo.blocks import arranged, blocks_of
+from aritmo.float8 import check_float8, in_float8
+from aritmo.lean import LeanAdamW
+from aritmo.losses import LossHead, StreamLoss
+from aritmo.packing import Packed
+from aritmo.pages import PagedAdamW
+from aritmo.utilisation import flops_per_token
+
+if TYPE_CHECKING:
+    from aritmo.training import TrainingConfig
+
+Precision = Literal["no", "bf16", "fp16"]
+Rows = NDArray[np.int64]
+
+ENOUGH = 1e16
+"""FLOP of a whole training for which compiling is worth its time: about a minute of an H100 without it."""
+
+_BETAS = (0.9, 0.95)
+_WHOLE_MODELS = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
+"""Where every process holds the whole model."""
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _accelerator(precision: Precision) -> Accelerator:
+    # Accelerate keeps the precision of the first call in a process; this forgets it.
+    AcceleratorState._reset_state(reset_partial_state=False)
+    return Accelerator(mixed_precision=precision)
+
+
+def precision_on(wanted: str, device: torch.device) -> Precision:
+    """Return the precision that «auto» stands for on a device: bf16 on a GPU that multiplies it, else none."""
+    if wanted != "auto":
+        return wanted  # type: ignore[return-value]
+    has = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has else "no"
+
+
+class Engine:
+    """A model made ready to learn from ``packed`` rows, of which ``others`` (validation's) follow the limits too.
+
+    ``micro`` rows are taken at once; out of memory halves it. ``adamw`` is the optimizer itself, ``precision``
+    what is computed in. Raises ValueError for settings that the device or the model cannot follow.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: TrainingConfig, packed: Packed, others: Packed) -> None:
+        plain = _accelerator("no")
+        device = plain.device
+        self.precision = precision_on(config.precision, device)
+        self.streams = (
+            self.precision == "bf16" and plain.distributed_type in _WHOLE_MODELS and takes_streams(model)
+        )
+        self.accelerator = plain if self.streams else _accelerator(self.precision)
+        self.model, self.config, self.micro = model, config, config.batch_size
+        self.compiled = self._compiles(device)
+        self._check(device)
+        self.limits = limits_of(packed) | limits_of(others)
+        self._ahead: dict[tuple[int, bytes], Batch] = {}
+        if self.streams:
+            self.adamw: torch.optim.Optimizer = self._paged(device)
+            _to_bf16(model, device)
+            self._loss = StreamLoss(model, self.compiled)
+            self._wrapped = self._prepared(self._loss)
+            self._optimizer: Any = self.adamw
+        else:
+            model.to(device)
+            self.adamw = torch.optim.AdamW(_groups(model, config.weight_decay), fused=True, betas=_BETAS)
+            self._wrapped, self._optimizer = self.accelerator.prepare(model, self.adamw)
+
+    def _prepared(self, module: torch.nn.Module) -> Any:
+        return self.accelerator.prepare(module) if self.accelerator.num_processes > 1 else module
+
+    def _compiles(self, device: torch.device) -> bool:
+        config = self.config
+        if config.compile == "auto":
+            tokens = config.steps * config.gradient_accumulation * config.batch_size * config.context
+            enough = tokens * flops_per_token(self.model, config.context) >= ENOUGH
+            return self.streams and device.type == "cuda" and config.adapter == "none" and enough
+        return self.streams and config.compile == "on"
+
+    def _check(self, device: torch.device) -> None:
+        config = self.config
+        if config.float8:
+            check_float8(device)
+        for name, asked in (("float8", config.float8), ("optimizer lean", config.optimizer == "lean")):
+            if asked and not self.streams:
+                raise ValueError(
+                    f"{name} needs bf16 and a GPT-2, GPT-J or a model like Llama, on one GPU or several by data "
+                    "parallelism: set training.precision bf16, or leave it out"
+                )
+        if config.float8 and (not self.compiled or config.adapter != "none"):
+            raise ValueError(
+                "float8 is for whole models, compiled: leave out the adapter and set training.compile on"
+            )
+
+    def _paged(self, device: torch.device) -> PagedAdamW:
+        """Return the optimizer of the stream path; it reads the weights before they become bf16."""
+        kind = LeanAdamW if self.config.optimizer == "lean" else PagedAdamW
+        return kind(
+            _groups(self.model, self.config.weight_decay), device, _BETAS, compiled=self.compiled,
+            seed=self.config.seed,
+        )  # fmt: skip
+
+    @contextmanager
+    def running(self, say: Callable[[str], None] = _say) -> Iterator[None]:
+        """Arrange the model for training; it is as it was at the end, but for its weights. ``say`` hears news."""
+        self._say = say
+        config = self.config
+        with ExitStack() as stack:
+            self.way = stack.enter_context(isolate(self.model, self.streams))
+            head = LossHead(self.model)
+            stack.callback(head.release)
+            self._head = head
+            blocks = blocks_of(self.model) if self.compiled or config.checkpointing else []
+            if config.float8:
+                stack.enter_context(in_float8(blocks))
+            stack.enter_context(arranged(blocks, self.compiled, config.checkpointing))
+            try:
+                yield
+            finally:
+                if not self.streams:
+                    self.accelerator.unwrap_model(self._wrapped, keep_fp32_wrapper=False)
+
+    def train(self) -> None:
+        """Put the model into training mode."""
+        self._wrapped.train()
+
+    def eval(self) -> None:
+        """Put the model into evaluation mode."""
+        self._wrapped.eval()
+
+    def plainly(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that runs the model uncompiled, as what writes text must: its shapes keep changing."""
+
+        def run(*given: Any) -> Any:
+            with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
+                return function(*given)
+
+        return run
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next update."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def learn(self, packed: Packed, rows: Rows, bearing: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Make the gradient of this process' rows; return their loss over ``bearing`` and the norm, clipped.
+
+        ``bearing`` counts the tokens that bear loss in the rows of all processes. Out of memory, one process
+        goes on with half as many rows at once: the rows of the update stay the same. Raises ValueError where
+        that does not help.
+        """
+        while True:
+            torch.manual_seed(seed)
+            try:
+                total = self._gradient(packed, rows, bearing)
+                break
+            except torch.OutOfMemoryError as error:
+                if self.micro == 1 or self.accelerator.num_processes > 1:
+                    raise ValueError(self._full()) from error
+            self._halve()
+        return total, self._clipped()
+
+    def step(self) -> None:
+        """Change the weights by the gradient, and forget it."""
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def prefetch(self, packed: Packed, rows: Rows) -> None:
+        """Bring the batches of the next update onto the GPU while it still computes this one's."""
+        if self.streams and self.accelerator.device.type == "cuda":
+            self._ahead = {_key(packed, piece): self._batch(packed, piece) for piece in self._pieces(rows)}
+
+    def loss(self, packed: Packed, rows: Rows) -> Tensor:
+        """Return the loss of rows in nats, added up over their tokens that bear loss."""
+        total = torch.zeros((), device=self.accelerator.device)
+        for piece in self._pieces(rows):
+            total = total + self._summed_loss(packed, piece)
+        return total
+
+    def _gradient(self, packed: Packed, rows: Rows, bearing: int) -> Tensor:
+        total = torch.zeros((), device=self.accelerator.device)
+        pieces = self._pieces(rows)
+        for number, piece in enumerate(pieces):
+            waits = number + 1 < len(pieces)
+            with self.accelerator.no_sync(self._wrapped) if waits else nullcontext():
+                loss = self._summed_loss(packed, piece) / bearing
+                # Several processes average their gradients, which here must be added.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            total += loss.detach()
+        return total
+
+    def _summed_loss(self, packed: Packed, rows: Rows) -> Tensor:
+        ready = self._ahead.pop(_key(packed, rows), None)
+        batch = self._batch(packed, rows) if ready is None else ready
+        if self.streams:
+            loss: Tensor = self._wrapped(batch)
+            return loss
+        with self._head.only_at(batch.places):
+            logits = self._wrapped(**batch.inputs).logits
+        return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
+
+    def _batch(self, packed: Packed, rows: Rows) -> Batch:
+        device = self.accelerator.device
+        if self.streams:
+            return collate_stream(packed, rows, device, self.micro, self.limits)
+        return collate(packed, rows, device, self.model.dtype, self.way)
+
+    def _pieces(self, rows: Rows) -> list[Rows]:
+        return [rows[start : start + self.micro] for start in range(0, len(rows), self.micro)]
+
+    def _clipped(self) -> Tensor:
+        if isinstance(self.adamw, PagedAdamW):
+            return self.adamw.clip(self.config.clip)
+        norm: Tensor = self.accelerator.clip_grad_norm_(self._wrapped.parameters(), self.config.clip)
+        return norm
+
+    def _halve(self) -> None:
+        """Take half as many rows at once from here on, with what half an update left behind thrown away."""
+        self._ahead = {}
+        self.model.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        before, self.micro = self.micro, -(-self.micro // 2)
+        self._say(f"out of memory with {before} sequences at once: going on with {self.micro}, the same an update")
+
+    def _full(self) -> str:
+        if self.micro == 1:
+            return (
+                "out of memory with one sequence at once: set training.checkpointing, training.optimizer lean or "
+                "an adapter, or lower training.context"
+            )
+        return f"out of memory with {self.micro} sequences at once: halve training.batch_size"
+
+
+def _key(packed: Packed, rows: Rows) -> tuple[int, bytes]:
+    return id(packed), rows.tobytes()
+
+
+def _to_bf16(model: PreTrainedModel, device: torch.device) -> None:
+    """Move a model to a device, its parameters as bf16; buffers, such as rotary angles, keep their type."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(device, torch.bfloat16)
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            module._buffers[name] = buffer.to(device)
+
+
+def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters in two groups: matrices decay, biases and the scales of norms do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,47 @@
+"""Metrics to TensorBoard, trackio or Weights & Biases, beside ``metrics.jsonl``; each is an extra."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+TrackerName = Literal["tensorboard", "trackio", "wandb"]
+
+
+class Trackers:
+    """The trackers of one run, which all get the same numbers; none is as good as any."""
+
+    def __init__(self, names: Sequence[TrackerName], run: Path) -> None:
+        """Open them. Raises ValueError naming the first whose package is missing."""
+        for name in names:
+            if find_spec(name) is None:
+                raise ValueError(
+                    f"training.trackers names {name}, which is not installed: "
+                    f"run «pip install 'aritmo[{name}]'» or leave it out"
+                )
+        self._opened = []
+        for name in names:
+            kind = LOGGER_TYPE_TO_CLASS[name]
+            where = {"logging_dir": run} if kind.requires_logging_directory else {}
+            tracker = kind(run.name if name == "tensorboard" else "aritmo", **where)
+            if hasattr(tracker, "start"):
+                tracker.start()
+            self._opened.append(tracker)
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Store what the run was told to do."""
+        plain = {name: value for name, value in settings.items() if isinstance(value, int | float | str)}
+        for tracker in self._opened:
+            tracker.store_init_configuration(plain)
+
+    def log(self, values: dict[str, Any], step: int) -> None:
+        """Give the numbers among ``values`` to every tracker."""
+        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        for tracker in self._opened:
+            tracker.log(numbers, step=step)
+
+    def close(self) -> None:
+        for tracker in self._opened:
+            tracker.finish()

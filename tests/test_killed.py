@@ -1,0 +1,135 @@
+"""Training that is killed with SIGKILL and resumed ends as if nothing had happened (see benchmarks/killed.py)."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from aritmo import checkpoints
+from aritmo.checkpoints import latest, save
+from aritmo.tokens import digit_tokenizer
+
+TOKENIZER = digit_tokenizer(("STEP",))
+
+
+def killed(*words: str) -> tuple[int, dict[str, Any]]:
+    """Run the benchmark in a process of its own, since it forks, and return its status and what it found."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.killed", *words],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_killed_run_ends_as_the_undisturbed_one_to_the_bit() -> None:
+    status, found = killed("--kills", "20")
+    assert found["differing"] == []
+    assert status == 0
+    assert found["kills"] >= 20
+    assert found["inside_a_save"] >= 10
+    assert found["before_the_first_checkpoint"] >= 1
+    assert found["crash_points"] > 100
+
+
+@pytest.mark.parametrize(
+    ("part", "shows_in"),
+    [("random", "losses"), ("schedule", "learning_rates"), ("data", "losses")],
+)
+def test_what_a_resumed_run_is_not_given_back_is_missed(part: str, shows_in: str) -> None:
+    """The controls: with a part left out on purpose the same comparison fails, in the weights too."""
+    status, found = killed("--kills", "2", "--leave-out", part)
+    assert status == 1
+    assert len(found["differing"]) == 2
+    for one in found["differing"]:
+        assert {shows_in, "weights", "optimizer"} <= set(one["differs"])
+        assert ("learning_rates" in one["differs"]) == (part == "schedule")
+        assert "files" not in one["differs"]
+
+
+def make() -> tuple[GPT2LMHeadModel, torch.optim.Optimizer]:
+    config = GPT2Config(
+        vocab_size=len(TOKENIZER), n_positions=8, n_embd=4, n_layer=1, n_head=1, bos_token_id=1, eos_token_id=1
+    )
+    model = GPT2LMHeadModel(config)
+    return model, torch.optim.AdamW(model.parameters())
+
+
+def write(run: Path, step: int, keep: int = 0, tokenizer: Any = TOKENIZER, best: bool = False) -> Path:
+    model, optimizer = make()
+    return save(run, step, model, tokenizer, optimizer, {"step": step}, keep, best)
+
+
+def best(run: Path) -> str:
+    return (run / "checkpoints" / "best").readlink().name
+
+
+def names(run: Path) -> set[str]:
+    return {path.name for path in (run / "checkpoints").iterdir()}
+
+
+def test_what_a_killed_save_left_behind_goes_with_the_next_one(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    left = tmp_path / "checkpoints" / "step-000007.partial"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    write(tmp_path, 2)
+    assert names(tmp_path) == {"step-000001", "step-000002"}
+
+
+def test_a_damaged_later_checkpoint_does_not_cost_the_new_one(tmp_path: Path) -> None:
+    """A run that fell back from a damaged checkpoint saves before it gets there again, and keeps one."""
+    write(tmp_path, 10)
+    (write(tmp_path, 20) / "model.safetensors").unlink()
+    fallen_back = latest(tmp_path, say=lambda line: None)
+    assert fallen_back == tmp_path / "checkpoints" / "step-000010"
+    new = write(tmp_path, 15, keep=1)
+    assert latest(tmp_path, say=lambda line: None) == new
+    assert names(tmp_path) == {"step-000015", "step-000020"}
+    assert write(tmp_path, 20, keep=1) == latest(tmp_path)
+    assert names(tmp_path) == {"step-000020"}
+
+
+def test_a_best_checkpoint_that_was_not_yet_linked_is_linked_on_resuming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 1, best=True)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "_link", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, 2, best=True)
+    assert best(tmp_path) == "step-000001"
+    model, optimizer = make()
+    assert checkpoints.load(tmp_path / "checkpoints" / "step-000002", model, optimizer) == {"step": 2}
+    assert best(tmp_path) == "step-000002"
+    checkpoints.load(write(tmp_path, 3), model, optimizer)
+    assert best(tmp_path) == "step-000002"
+
+
+def test_a_disk_that_is_full_at_the_tokenizer_is_one_sentence_too(tmp_path: Path) -> None:
+    class Full:
+        """Its library reports a full disk as a bare Exception."""
+
+        def save_pretrained(self, folder: Path) -> None:
+            TOKENIZER.backend_tokenizer.save("/dev/full")
+
+    good = write(tmp_path, 1)
+    with pytest.raises(OSError, match="disk is full, so the checkpoint of step 2 was not written") as caught:
+        write(tmp_path, 2, keep=1, tokenizer=Full())
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == {good.name}
