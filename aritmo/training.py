@@ -1,6 +1,7 @@
 """The one training loop: deterministic, resumable at any step, the same on one process or several."""
 
 import io
+import json
 import math
 import time
 from collections.abc import Callable
@@ -331,8 +332,7 @@ class _Trainer:
             self.run.mkdir(parents=True, exist_ok=True)
             if (path := self.run / METRICS).exists():
                 lines = [line for line in read_jsonl(path) if line["step"] <= self.step]
-                write_whole(path, "")
-                write_samples(path, lines)
+                write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def _evaluate(self, progress: Progress) -> bool:
         """Write one evaluation line, the held-out loss and what the hook finds; say whether it is the best."""

@@ -15,8 +15,11 @@ def register(root: typer.Typer) -> None:
 
 
 def train(
-    corpus: Annotated[Path, typer.Option(help="The corpus to learn.")],
     out: Annotated[Path, typer.Option(help="The run's folder.")],
+    corpus: Annotated[Path | None, typer.Option(help="The corpus to learn.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Train a shipped model again, from nothing: adder or tutor; no corpus.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="tiny, gpt2 ... gpt2-xl, gpt-j-6b, a folder, or a Hub name.")
     ] = None,
@@ -68,6 +71,21 @@ def train(
     from aritmo.corpus import Corpus
     from aritmo.experiment import PartConfig, train_alone
 
+    if recipe:
+        from aritmo.cli.train_recipe import train_recipe
+
+        others = {
+            "--corpus": corpus, "--model": model, "--init": init, "--tokenizer": tokenizer, "--adapter": adapter,
+            "--rank": rank, "--base-bits": base_bits, "--context": context, "--batch-size": batch_size,
+            "--schedule": schedule, "--weight-decay": weight_decay, "--clip": clip, "--patience": patience,
+            "--track": track, "--loss-on": loss_on, "--save-every": save_every,
+            "--evaluate-every": evaluate_every, "--numbers": numbers, "--config": config, "--set": override,
+            "--resume": resume,
+        }  # fmt: skip
+        train_recipe(recipe, out, seed=seed, steps=steps, minutes=minutes, lr=lr, others=others, json=json)
+        return
+    if corpus is None:
+        raise ValueError("nothing says what to learn: give --corpus with a folder, or --recipe")
     given = {
         "numbers": numbers, "training.model": model, "training.steps": steps, "training.context": context,
         "training.batch_size": batch_size, "training.learning_rate": lr, "training.loss_on": loss_on,
