@@ -72,15 +72,19 @@ def _attend_stream(
     borders, longest = attention_mask[0, 0, 0], attention_mask.shape[2]
     window = (-1 if sliding_window is None else sliding_window - 1, 0)
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    attend = _varlen if query.is_cuda else _one_by_one
+    attend = varlen if query.is_cuda else _one_by_one
     return attend(q, k, v, borders, longest, dropout, scaling, window)[None], None
 
 
-def _varlen(
-    q: Tensor, k: Tensor, v: Tensor, borders: Tensor, longest: int, dropout: float, scale: float | None,
-    window: tuple[int, int],
+def varlen(
+    q: Tensor, k: Tensor, v: Tensor, borders: Tensor, longest: int, dropout: float = 0.0,
+    scale: float | None = None, window: tuple[int, int] = (-1, 0),
 ) -> Tensor:  # fmt: skip
-    """Attend by one kernel: (tokens, heads, size) in and out. Examples of no tokens at the end cost nothing."""
+    """Attend within each example by one kernel of the GPU: (tokens, heads, size) in and out.
+
+    ``borders`` (examples + 1) int32 are where examples begin, and the end; ``window`` is how many tokens before
+    and after itself one sees, -1 for all. Examples of no tokens at the end cost nothing.
+    """
     if dropout or (window[0] >= 0 and "window_size" not in _TAKES):
         # The operation on which varlen_attn stands, and which it hands no dropout.
         dropped: Tensor = torch.ops.aten._flash_attention_forward(

@@ -25,9 +25,9 @@ from aritmo.originals import Originals
 from aritmo.packing import LossOn, pack
 from aritmo.records import read_jsonl, write_samples
 from aritmo.sampling import SamplingConfig, write
-from aritmo.tasks import TASKS, TaskOptions, find_task
+from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares, read_rows
-from aritmo.tokens import Numbers, check_covers, digit_tokenizer, token_borders
+from aritmo.tokens import Numbers, check_covers, task_tokenizer, token_borders
 from aritmo.training import TrainingConfig, TrainingResult, train
 
 Record = dict[str, Any]
@@ -95,11 +95,6 @@ def split_named(name: str) -> Split:
         if split == name:
             return split
     raise ValueError(f"split: got {name!r}, allowed {', '.join(SPLITS)}")
-
-
-def task_tokenizer(numbers: str) -> PreTrainedTokenizerBase:
-    """Return the digit-level tokenizer that models made on the spot share, whatever their task."""
-    return digit_tokenizer([word for task in TASKS.values() for word in task.words], numbers)
 
 
 def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:

@@ -14,13 +14,13 @@ from aritmo import models
 from aritmo.adapters import base_of, is_adapter
 from aritmo.cards import card_named, find_card
 from aritmo.corpus import Corpus
-from aritmo.experiment import PartConfig, task_tokenizer
+from aritmo.experiment import PartConfig
 from aritmo.models import open_tokenizer
 from aritmo.packing import first_fit
 from aritmo.planning import CORE_FLOPS, GIB, Device, Fit, Work, advice, best_of, plan, sequences_of
 from aritmo.shapes import KNOWN_SHAPES, Shape, gpt2_shape, shape_of
 from aritmo.shipped import SHIPPED
-from aritmo.tokens import Numbers, encode_batch
+from aritmo.tokens import Numbers, encode_batch, task_tokenizer
 from aritmo.workers import cores
 
 _SAMPLE = 1000

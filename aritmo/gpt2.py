@@ -1,10 +1,7 @@
 """GPT-2 in numpy, for small models and quick answers: it starts in a tenth of a second, where torch and
 transformers take several, and its logits are theirs but for the rounding of float32.
-
-Weights are read from safetensors as transformers writes them (float32, float16 or bfloat16).
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +12,9 @@ from threading import Event
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
 
 from aritmo.positions import Layout
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from aritmo.weights import Floats, Integers, open_folder
 
 _CELLS = 32_768
 """Tokens that the cache of one batch holds at most, if it has more than one row."""
@@ -73,12 +66,7 @@ class Gpt2:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Read config.json and model.safetensors. Raises ValueError where they are damaged or of another kind."""
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            tensors = deserialize((folder / "model.safetensors").read_bytes())  # type: ignore[no-untyped-call]
-            return cls(config, {name: _floats(**tensor) for name, tensor in tensors})
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(f"the model in {folder} is damaged ({error}); fetch it again") from None
+        return open_folder(folder, cls)
 
     def read(self, tokens: Integers, positions: Integers, cache: "Cache", asked: int = 1) -> Floats:
         """Read tokens (rows, length) at their position ids, and add them to the cache.
@@ -235,14 +223,3 @@ def _gelu(x: Floats) -> Floats:
     inner *= x
     inner *= np.float32(0.5)
     return inner
-
-
-def _floats(dtype: str, shape: list[int], data: bytes) -> Floats:
-    """Return a stored tensor in float32; a bfloat16 is the upper half of a float32."""
-    kinds = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-    if dtype not in kinds:
-        raise ValueError(f"a tensor is stored as {dtype}; store the model as float32, float16 or bfloat16")
-    stored = np.frombuffer(data, dtype=kinds[dtype]).reshape(shape)
-    if dtype == "BF16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32)

@@ -7,7 +7,6 @@ the rest of the block is forgotten. So a guess, good or bad, changes the time an
 decoding, Leviathan and others 2023, arXiv 2211.17192, with one guess at each place).
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
 
-from aritmo.gpt2 import Floats, Integers, _floats
 from aritmo.numbers.randomness import Stream
+from aritmo.weights import Floats, Integers, open_folder
 
 _BLOCK = 128
 """Tokens that are read at once: what they compute stays in the processor's cache."""
@@ -80,12 +78,7 @@ class Llama:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Read config.json and model.safetensors. Raises ValueError where they are damaged or of another kind."""
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            tensors = deserialize((folder / "model.safetensors").read_bytes())  # type: ignore[no-untyped-call]
-            return cls(config, {name: _floats(**tensor) for name, tensor in tensors})
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(f"the model in {folder} is damaged ({error}); fetch it again") from None
+        return open_folder(folder, cls)
 
     def read(self, tokens: Sequence[int], cache: "Cache", asked: int = 1) -> Floats:
         """Return the logits after the last ``asked`` of these tokens, (asked, vocabulary), the past in a cache."""

@@ -13,6 +13,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from aritmo.tasks import TASKS
+
 Numbers = Literal["digits", "pairs"]
 
 PAD, END, UNKNOWN = "<pad>", "<end>", "<unknown>"
@@ -35,17 +37,12 @@ def digit_tokenizer(words: Iterable[str], numbers: str = "digits") -> PreTrained
     pieces = [*map(re.escape, whole), *(["[0-9][0-9]"] if pairs else []), r"[\s\S]"]
     backend = Tokenizer(WordLevel({token: id for id, token in enumerate(kept)}, unk_token=UNKNOWN))
     backend.pre_tokenizer = Split(Regex("|".join(pieces)), "isolated")
-    backend.decoder = Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        eos_token=END,
-        bos_token=END,
-        unk_token=UNKNOWN,
-        split_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    return _whole(backend, pad_token=PAD, eos_token=END, bos_token=END, unk_token=UNKNOWN)
+
+
+def task_tokenizer(numbers: str = "digits") -> PreTrainedTokenizerFast:
+    """Return the digit-level tokenizer that models made on the spot share, whatever their task."""
+    return digit_tokenizer([word for task in TASKS.values() for word in task.words], numbers)
 
 
 def symbol_tokenizer(symbols: Sequence[str], end: str) -> PreTrainedTokenizerFast:
@@ -58,12 +55,15 @@ def symbol_tokenizer(symbols: Sequence[str], end: str) -> PreTrainedTokenizerFas
     longest_first = sorted((symbol for symbol in symbols if symbol != end), key=len, reverse=True)
     pieces = "|".join([*map(re.escape, longest_first), r"[\s\S]"])
     backend.pre_tokenizer = Split(Regex(pieces), "isolated")
+    return _whole(backend, pad_token=end, eos_token=end, unk_token=end)
+
+
+def _whole(backend: Tokenizer, **special: str) -> PreTrainedTokenizerFast:
+    """Return a tokenizer whose pieces make up the text as they are, special tokens spelt out included."""
     backend.decoder = Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        pad_token=end,
-        eos_token=end,
-        unk_token=end,
+        **special,
         split_special_tokens=True,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],

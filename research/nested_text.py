@@ -83,14 +83,18 @@ def surround(
             *([n, *row, 2 * c - n] for n, row in zip(left, rows, strict=True)),
             [2 * c - top[-1], *(2 * c - n for n in top[1:-1]), 2 * c - top[0]],
         ]
-        text.word(st.FOUND, st.ROWS)
-        for i, row in enumerate(rows):
-            if i:
-                text.word(st.ROW, st.ROWS)
-            for n in row:
-                text.number(n, st.ROWS)
+        write_square(text, rows, st.ROWS)
     text.word(st.END, st.LAST)
     return rows
+
+
+def write_square(text: Text, rows: Rows, role: int) -> None:
+    text.word(st.FOUND, role)
+    for i, row in enumerate(rows):
+        if i:
+            text.word(st.ROW, role)
+        for n in row:
+            text.number(n, role)
 
 
 def extend(text: Text, order: int, c: int, lower: Iterator[int], members: list[int], role: int) -> None:
@@ -237,13 +241,18 @@ def at_centre(text: Text, rng: random.Random, order: int, most: int) -> None:
     nested(text, order, c, iter(lower) if start else st.below(c), start, st.NEXT, most)
 
 
-def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
-    """Write practice: a made up 3x3 square, then a list of numbers seldom primes, and all that follows."""
+def begin_practice(text: Text, rng: random.Random, order: int) -> int:
     c = rng.choice(MIDDLING)
     text.word(st.PRACTICE, st.UNASKED)
     header(text, order, c, 0)
     text.word(st.TWICE, st.IS_TWICE)
     text.number(2 * c, st.IS_TWICE)
+    return c
+
+
+def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
+    """Write practice: a made up 3x3 square, then a list of numbers seldom primes, and all that follows."""
+    c = begin_practice(text, rng, order)
     step = rng.choice((1, 2, 6, 6, 6))
     span = rng.randrange(min(100 * step, c - 1) // 2, min(300 * step, c - 1) + 1)
     pool = [n for n in range(c - step, c - span, -step) if n > 3]
@@ -255,23 +264,14 @@ def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
     if u + w >= c:
         u, w = 1, 3
     rows = [[c - u, c + u + w, c - w], [c + u - w, c, c - u + w], [c + w, c - u - w, c + u]]
-    text.word(st.FOUND, st.UNASKED)
-    for i, row in enumerate(rows):
-        if i:
-            text.word(st.ROW, st.UNASKED)
-        for n in row:
-            text.number(n, st.UNASKED)
+    write_square(text, rows, st.UNASKED)
     members: list[int] = []
     surround(text, order, c, iter(sorted(chosen, reverse=True)), rows, members, st.UNASKED, most)
 
 
 def drill(text: Text, rng: random.Random, order: int, most: int) -> None:
     """Write practice that begins with the free pairs, any numbers at all, and ends with the ring."""
-    c = rng.choice(MIDDLING)
-    text.word(st.PRACTICE, st.UNASKED)
-    header(text, order, c, 0)
-    text.word(st.TWICE, st.IS_TWICE)
-    text.number(2 * c, st.IS_TWICE)
+    c = begin_practice(text, rng, order)
     step, wanted = rng.choice((1, 2, 6, 6, 6)), rng.randrange(10, ENOUGH[order])
     first = c - step * (1 if rng.random() < 0.7 else rng.randrange(1, c // (2 * step)))
     pool = range(first, 3, -step)[: int(wanted / rng.uniform(0.06, 0.4)) + 1]
@@ -283,11 +283,7 @@ def drill(text: Text, rng: random.Random, order: int, most: int) -> None:
 
 def sums(text: Text, rng: random.Random, order: int, most: int) -> None:
     """Write sums and differences as they stand in lines, of any numbers."""
-    c = rng.choice(MIDDLING)
-    text.word(st.PRACTICE, st.UNASKED)
-    header(text, order, c, 0)
-    text.word(st.TWICE, st.IS_TWICE)
-    text.number(2 * c, st.IS_TWICE)
+    c = begin_practice(text, rng, order)
     for _ in range(12):
         text.word(rng.choice((st.TOP, st.LEFT_LINE)), st.UNASKED)
         near = min(c, rng.choice((30, 300, 2400)))

@@ -8,11 +8,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from aritmo.config import load_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
-from aritmo.experiment import PartConfig, open_for, task_tokenizer
+from aritmo.experiment import PartConfig, open_for
 from aritmo.forecast import Forecast, forecast
 from aritmo.packing import pack
 from aritmo.planning import GIB
 from aritmo.shapes import KNOWN_SHAPES
+from aritmo.tokens import task_tokenizer
 
 
 def asked(*settings: str, **named: Any) -> Forecast:

@@ -81,14 +81,19 @@ def run(
         begin_run(parts, minutes, out)
     done = do_run(parts, minutes, out, say, resume)
     if done is None:
-        typer.echo(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
-        raise typer.Exit(130)
+        raise _stopped(out)
     page, lines = done
     if json:
         print_json({"report": str(page), "verdict": lines})
         return
     say("\n" + "\n".join(lines))
     say(f"\nreport: {page}")
+
+
+def _stopped(out: Path) -> typer.Exit:
+    """Say how to go on with a run, and return how the command ends."""
+    typer.echo(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
+    return typer.Exit(130)
 
 
 def _compare(
@@ -114,8 +119,7 @@ def _compare(
     except KeyboardInterrupt:
         done = None
     if done is None:
-        typer.echo(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
-        raise typer.Exit(130)
+        raise _stopped(out)
     picture, table = done
     if json:
         print_json({"picture": str(picture), "table": table})

@@ -1,10 +1,8 @@
 """Doing a recipe: one model trained on problems drawn as it learns, and saved so that ``ask`` opens it."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +17,7 @@ from aritmo.progress import Progress, rate
 from aritmo.recipes import RECIPES
 from aritmo.recipes.siblings import NOT_ASKED, Batch, Course, Siblings
 from aritmo.records import write_samples
+from aritmo.stopping import signals
 
 Reason = Literal["done", "time", "stopped"]
 
@@ -135,13 +134,13 @@ def _train(
 
     every = max(1, steps // _LOGGED)
     batches = recipe.batches(seed, learner.device, processes, done)
-    with closing(batches), _signals() as signals, Progress(recipe.name, steps, "updates") as progress:
+    with closing(batches), signals() as caught, Progress(recipe.name, steps, "updates") as progress:
         for batch in batches:
             losses = learner.update(batch, min(1.0, done()))
             tokens += batch.tokens.numel()
             ended = learner.updates >= steps
             out_of_time = not ended and done() >= 1
-            if learner.updates % every == 0 or ended or out_of_time or signals:
+            if learner.updates % every == 0 or ended or out_of_time or caught:
                 loss, wrong = losses.item(), _wrong(learner, batch)
                 seconds = time.monotonic() - began
                 line = {"step": learner.updates, "loss": loss, "wrong": wrong, "tokens": tokens}
@@ -150,8 +149,8 @@ def _train(
                 write_samples(out / LOG, [line | {"seconds": round(seconds, 1)}])
                 progress.advance(0, f"loss {loss:.4f}, {rate(tokens / seconds)} tokens/s")
             progress.advance()
-            if signals or ended or out_of_time:
-                reason = "stopped" if signals else "done" if ended else "time"
+            if caught or ended or out_of_time:
+                reason = "stopped" if caught else "done" if ended else "time"
                 break
     return Baked(out, reason, learner.updates, tokens, time.monotonic() - began, loss, wrong)
 
@@ -161,25 +160,3 @@ def _wrong(learner: Siblings, batch: Batch) -> float:
     asked = batch.labels != NOT_ASKED
     right: Tensor = learner.read(batch)[1]
     return float((~right & asked).sum() / asked.sum())
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Give a list that SIGTERM and Ctrl-C add to, so that training ends in order; twice stops at once."""
-    seen: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    watched = (signal.SIGTERM, signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread():
-        yield seen  # Python lets only the main thread set handlers
-        return
-    before = [signal.signal(number, note) for number in watched]
-    try:
-        yield seen
-    finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)

@@ -4,18 +4,18 @@ Small models leave a GPU idle; a dozen of them, each parameter held as one tenso
 dimension, fill it. What each model computes is what transformers' GPT2LMHeadModel computes without dropout.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.varlen import varlen_attn
-from transformers import GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from aritmo.attention import varlen
 
 Weights = dict[str, Tensor]
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -55,6 +55,16 @@ class Course:
     falls: Callable[[float], float] = cosine
     decay: float = 0.0
     clip: float = 1.0
+
+
+def gpt2_config(
+    vocabulary: int, positions: int, layers: int, width: int, heads: int, **others: int | None
+) -> GPT2Config:
+    """Return the config of a GPT-2 without dropout, which drawing problems anew makes needless."""
+    return GPT2Config(
+        vocab_size=vocabulary, n_positions=positions, n_embd=width, n_layer=layers, n_head=heads,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **others,
+    )  # fmt: skip
 
 
 class Siblings:
@@ -149,16 +159,7 @@ def forward(weights: Weights, heads: int, tokens: Tensor, positions: Tensor, att
 def attend_texts(ends: Tensor, longest: int) -> Attend:
     """Return a causal attention within each text; on a GPU by kernels for texts of varying length."""
     if ends.is_cuda:
-        # PyTorch 2.11 asks for is_causal where later versions ask for a window.
-        causal = "is_causal" in inspect.signature(varlen_attn).parameters
-        options: dict[str, Any] = {"is_causal": True} if causal else {"window_size": (-1, 0)}
-
-        def attend_on_gpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            seen = varlen_attn(query, key, value, ends, ends, longest, longest, **options)
-            assert isinstance(seen, Tensor)
-            return seen
-
-        return attend_on_gpu
+        return lambda query, key, value: varlen(query, key, value, ends, longest)
     lengths = ends.diff().long()
     along = torch.arange(int(lengths.max()))
     inside = along < lengths[:, None]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from aritmo.numbers.randomness import Stream, seed_of
-from aritmo.recipes.siblings import NOT_ASKED, Batch, Course
+from aritmo.recipes.siblings import NOT_ASKED, Batch, Course, gpt2_config
 from aritmo.tasks import TASKS, TaskOptions
-from aritmo.tokens import digit_tokenizer
+from aritmo.tokens import task_tokenizer
 from aritmo.workers import Workers
 
 _DECOMPOSED = 6
@@ -56,11 +56,9 @@ class Tutor:
     def model(self, seed: int) -> GPT2LMHeadModel:
         """Return a fresh model."""
         tokenizer = _tokenizer()
-        config = GPT2Config(
-            vocab_size=len(tokenizer), n_positions=self.most, n_embd=self.width, n_layer=self.layers,
-            n_head=self.heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+        config = gpt2_config(
+            len(tokenizer), self.most, self.layers, self.width, self.heads, bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("tutor", "weights", seed))
@@ -100,7 +98,7 @@ TOY = Tutor(
 
 @cache
 def _tokenizer() -> PreTrainedTokenizerBase:
-    return digit_tokenizer([word for task in TASKS.values() for word in task.words])
+    return task_tokenizer()
 
 
 def _stream(job: tuple[Tutor, int, int]) -> tuple[Integers, Integers, Integers]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from aritmo.numbers.randomness import Split, seed_of
 from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.tasks import TASKS, TaskOptions
-from aritmo.tokens import digit_tokenizer
+from aritmo.tokens import task_tokenizer
 from aritmo.trials.plans import Cut, Subject
 from aritmo.workers import Workers
 
@@ -87,8 +87,7 @@ class Cutter:
         """Raise ValueError where GPT-2's vocabulary is wanted and not there."""
         self._apart = cut == "apart"
         if cut == "digits":
-            words = [word for task in TASKS.values() for word in task.words]
-            self._tokenizer = digit_tokenizer(words).backend_tokenizer
+            self._tokenizer = task_tokenizer().backend_tokenizer
             self._end = self._tokenizer.token_to_id("<end>")
         else:
             self._tokenizer = gpt2_tokenizer(vocabulary)

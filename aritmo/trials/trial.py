@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from aritmo.files import write_json
 from aritmo.numbers.randomness import seed_of
 from aritmo.progress import Progress, rate
-from aritmo.recipes.siblings import NOT_ASKED, Course, Siblings
+from aritmo.recipes.siblings import NOT_ASKED, Course, Siblings, gpt2_config
 from aritmo.records import read_jsonl, write_samples
 from aritmo.trials.plans import Cut, Plan, Subject, read_plan
 from aritmo.trials.texts import Cutter, Problem, Texts, draw, rows_of_updates
@@ -201,10 +201,9 @@ class Group:
     def _model(self, seed: int) -> GPT2LMHeadModel:
         """Return a fresh GPT-2; the same seed gives the same weights, rows of the embedding aside."""
         plan = self.plan
-        config = GPT2Config(
-            vocab_size=self.known.known, n_positions=self.longest, n_embd=plan.width, n_layer=plan.layers,
-            n_head=plan.heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0,
-        )  # fmt: skip
+        config = gpt2_config(
+            self.known.known, self.longest, plan.layers, plan.width, plan.heads, bos_token_id=0, eos_token_id=0
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("trial", "weights", seed))
             return GPT2LMHeadModel(config)
