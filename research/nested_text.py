@@ -63,13 +63,7 @@ def surround(
     """Write everything after the 3x3 square."""
     extend(text, order, c, lower, members, role)
     used = {n for row in rows for n in row}
-    text.word(st.ALL, st.CORNER)
-    for i, p in enumerate(members):
-        text.word(st.NUMBERED + i + 1, st.FREED)
-        text.number(p, st.FREED)
-        text.number(2 * c - p, st.FREED)
-        if p in used:
-            text.word(st.USED, st.FREED)
+    write_all(text, c, members, used)
     free = [(i + 1, p, 2 * c - p) for i, p in enumerate(members) if p not in used]
     for size in range(5, order + 1, 2):
         ring = find_ring(text, size, c, free, most)
@@ -78,14 +72,28 @@ def surround(
             text.word(st.END, st.LAST)
             return None
         top, left, free = ring
-        rows = [
-            top,
-            *([n, *row, 2 * c - n] for n, row in zip(left, rows, strict=True)),
-            [2 * c - top[-1], *(2 * c - n for n in top[1:-1]), 2 * c - top[0]],
-        ]
+        rows = enclose(rows, top, left, c)
         write_square(text, rows, st.ROWS)
     text.word(st.END, st.LAST)
     return rows
+
+
+def write_all(text: Text, c: int, members: Sequence[int], used: set[int]) -> None:
+    text.word(st.ALL, st.CORNER)
+    for i, p in enumerate(members):
+        text.word(st.NUMBERED + i + 1, st.FREED)
+        text.number(p, st.FREED)
+        text.number(2 * c - p, st.FREED)
+        if p in used:
+            text.word(st.USED, st.FREED)
+
+
+def enclose(rows: Rows, top: list[int], left: list[int], c: int) -> Rows:
+    return [
+        top,
+        *([n, *row, 2 * c - n] for n, row in zip(left, rows, strict=True)),
+        [2 * c - top[-1], *(2 * c - n for n in top[1:-1]), 2 * c - top[0]],
+    ]
 
 
 def write_square(text: Text, rows: Rows, role: int) -> None:
@@ -226,7 +234,7 @@ def draw(rng: random.Random, most: int = 5600) -> Text:
         text.word(st.BEGIN, st.UNASKED)
         order = rng.choice((5, 5, 7))
         with suppress(CutError):
-            rng.choice((drill, drill, sums, practice, at_centre))(text, rng, order, most)
+            rng.choice((drill, drill, marks, marks, sums, practice, at_centre))(text, rng, order, most)
         if len(text.tokens) > 20 and max(text.tokens) < len(st.SYMBOLS):
             return text
 
@@ -270,15 +278,60 @@ def practice(text: Text, rng: random.Random, order: int, most: int) -> None:
 
 
 def drill(text: Text, rng: random.Random, order: int, most: int) -> None:
-    """Write practice that begins with the free pairs, any numbers at all, and ends with the ring."""
+    """Write practice that begins with a square and free pairs, any numbers at all, and ends with the ring."""
     c = begin_practice(text, rng, order)
-    step, wanted = rng.choice((1, 2, 6, 6, 6)), rng.randrange(10, ENOUGH[order])
-    first = c - step * (1 if rng.random() < 0.7 else rng.randrange(1, c // (2 * step)))
-    pool = range(first, 3, -step)[: int(wanted / rng.uniform(0.06, 0.4)) + 1]
-    lower = sorted(rng.sample(pool, min(wanted, len(pool))), reverse=True)
+    lower = made_up(rng, c, rng.randrange(10, ENOUGH[order]))
     numbers = sorted(rng.sample(range(1, 64), len(lower)))
     free = [(number, p, 2 * c - p) for number, p in zip(numbers, lower, strict=True)]
-    find_ring(text, order, c, free, min(most, 2500), st.UNASKED)
+    rows: Rows = []
+    if rng.random() < 0.5:
+        rows = [[c]]
+        for size in range(3, order, 2):
+            cells = [rng.randrange(4, 2 * c - 3) for _ in range(2 * size - 2)]
+            rows = enclose(rows, cells[:size], cells[size:], c)
+        write_square(text, rows, st.UNASKED)
+    ring = find_ring(text, order, c, free, min(most, 2500), st.UNASKED)
+    if rows and ring:
+        write_square(text, enclose(rows, ring[0], ring[1], c), st.ROWS)
+
+
+def made_up(rng: random.Random, c: int, wanted: int) -> list[int]:
+    """Return falling numbers below c, any at all; some of them share their last two digits."""
+    step = rng.choice((1, 2, 6, 6, 6))
+    first = c - step * (1 if rng.random() < 0.7 else rng.randrange(1, c // (2 * step)))
+    pool = range(first, 3, -step)[: int(wanted / rng.uniform(0.06, 0.4)) + 1]
+    chosen = set(rng.sample(pool, min(wanted, len(pool))))
+    if rng.random() < 0.5:
+        alike = {p - 100 * rng.randint(1, 4) for p in rng.sample(sorted(chosen), len(chosen) // 3)}
+        chosen |= {p for p in alike if p > 3}
+    return sorted(rng.sample(sorted(chosen), min(wanted, len(chosen))), reverse=True)
+
+
+def marks(text: Text, rng: random.Random, order: int, _: int) -> None:
+    """Write practice of what is used: a list, a square of four of its pairs, the list again and what is free."""
+    c = begin_practice(text, rng, order)
+    lower = made_up(rng, c, rng.randrange(8, ENOUGH[order] + 1))
+    if len(lower) < 4:
+        raise CutError
+    at = rng.randrange(4, len(lower) + 1)
+    used = rng.sample(lower[:at] if rng.random() < 0.8 else lower, 4)
+    y, z, t, p = used
+    rows = [[y, 2 * c - z, 2 * c - t], [2 * c - p, c, p], [t, z, 2 * c - y]]
+    for i in range(len(lower) + 1):
+        if i == at:
+            write_square(text, rows, st.UNASKED)
+        if i < len(lower):
+            text.number(lower[i], st.UNASKED)
+            text.number(2 * c - lower[i], st.UNASKED)
+            text.word(st.STAR, st.UNASKED)
+            text.word(st.NUMBERED + i + 1, st.UNASKED)
+    write_all(text, c, lower, set(used))
+    free = [(i + 1, p, 2 * c - p) for i, p in enumerate(lower) if p not in used]
+    for turn in range(rng.randrange(4)):
+        if turn:
+            text.word(st.AGAIN, st.UNASKED)
+        write_free(text, free[turn:] + free[:turn], st.FREED)
+    text.word(st.RING, st.CORNER)
 
 
 def sums(text: Text, rng: random.Random, order: int, most: int) -> None:

@@ -318,8 +318,8 @@ def draw(rng: random.Random, most: int = 3600) -> Text:
     return text
 
 
-def any_header(text: Text, rng: random.Random) -> None:
-    """Write which square of the train centres is searched for, each equally likely, and nothing of the search."""
+def any_header(text: Text, rng: random.Random) -> tuple[int, int, int]:
+    """Write which square of the train centres is searched for, each equally likely; return centre, start, skip."""
     while True:
         c = rng.choice(PRIME_CENTRES)
         found = within_reach(c)
@@ -328,3 +328,4 @@ def any_header(text: Text, rng: random.Random) -> None:
     start, skip = rng.choice(found)
     header(text, c, start, skip, ASK)
     text.word(TWICE, ASK)
+    return c, start, skip

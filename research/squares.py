@@ -192,7 +192,11 @@ def draw(rng: random.Random, nested: float, asked: float) -> st.Text:
         text = st.Text()
         text.word(st.BEGIN, st.UNASKED)
         text.word(st.ANY, st.UNASKED)
-        st.any_header(text, rng)
+        c, start, skip = st.any_header(text, rng)
+        if rng.random() < 0.2:  # What comes after the words just asked for, too.
+            del text.tokens[-1], text.roles[-1]
+            lower = (p for p in st.below(c) if p <= start)
+            st.search(text, c, lower, start, skip, st.NEXT, len(text.tokens) + 30)
         return text
     return nested_text.draw(rng) if kind < asked + nested else st.draw(rng)
 
