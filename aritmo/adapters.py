@@ -5,6 +5,7 @@ arXiv 2305.14314. A folder with an adapter holds its weights and the name of its
 """
 
 import json
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,15 @@ def check_extra(bits: int = 32) -> None:
     """Raise ValueError unless what adapters need is installed, and for a base of few bits what that needs."""
     if find_spec("peft") is None:
         raise ValueError("adapters need peft, which is not installed: run «pip install 'aritmo[lora]'»")
+    from transformers.integrations.peft import MIN_PEFT_VERSION, check_peft_version
+
+    try:
+        check_peft_version(min_version=MIN_PEFT_VERSION)
+    except ValueError as error:
+        raise ValueError(
+            f"transformers {version('transformers')} goes with peft {MIN_PEFT_VERSION} or later, and "
+            f"{version('peft')} is installed: run «pip install 'aritmo[lora]'», which takes a pair that fits"
+        ) from error
     if bits in (4, 8) and find_spec("bitsandbytes") is None:
         raise ValueError(
             f"a base of {bits} bits needs bitsandbytes, which is not installed: "

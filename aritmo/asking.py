@@ -3,6 +3,7 @@
 A shipped model answers in numpy, without torch and transformers; any other is opened with them.
 """
 
+import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ from aritmo.positions import lay_out, longest_operand
 from aritmo.progress import Progress
 from aritmo.shipped import SHIPPED, Shipped, shipped_folder
 from aritmo.tasks import Task, find_task
-from aritmo.tasks.problems import ANY, READERS, written
-from aritmo.tasks.squares import Squares
+from aritmo.tasks.problems import ANY, READERS, of_order, written
+from aritmo.tasks.squares import Square, Squares
 from aritmo.workers import cores
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ _WINDOW = 512
 """Problems that are written together, before the first of them is answered."""
 _SPARE = 8
 """Tokens that a model may write more than the right text has: what is cut off there is wrong already."""
-_UNFORESEEN = 5200
-"""Tokens that a model may write where no one text is right."""
+_ROOM = {3: 5_200, 5: 5_200, 7: 7_600}
+"""Tokens that a model may write on a square of each order."""
+_RECIPE = "squares"
+"""The recipe whose models are read in numpy, in a folder as well."""
 _REQUEST = 16
 """Tokens within which a text for any square says which one it searches for."""
 _MOST = 4000
@@ -78,11 +81,13 @@ def ask(
     model: str | None = None,
     style: str | None = None,
     manner: Manner = Manner(),  # noqa: B008
+    order: int = 3,
 ) -> Iterator[Record]:
     """Read all lines, then yield what the model makes of each, in their order.
 
     A record has ``problem``; ``text``, what the model wrote; ``answer``, what that says, or None; and
     ``verdict``, with ``valid``, ``reasons`` and ``details``. Without ``model`` a shipped one is asked.
+    ``order`` is that of squares: 3, or 5 or 7 for nested ones.
     Raises ValueError before the first record for a line that asks nothing or too much, naming where it stood,
     for a temperature that is none, and for a task, style or model that cannot be had.
     """
@@ -90,9 +95,9 @@ def ask(
     if manner.temperature is not None and not 0 <= manner.temperature < math.inf:
         raise ValueError(f"temperature: got {manner.temperature}, give a number from 0 upwards, such as 0.7")
     model, style = choose(task, model, style)
-    kind = _Full if model not in SHIPPED else _Searcher if model == "squares" else _Lean
+    kind = _Searcher if is_searcher(model) else _Lean if model in SHIPPED else _Full
     writer: _Writer = kind(model, style, task, manner)
-    problems = [_read(task, style, writer.most, line) for line in lines]
+    problems = [_read(task, style, writer.most, line, order) for line in lines]
     return _answers(task, style, problems, writer)
 
 
@@ -122,9 +127,20 @@ def _listed(shipped: Shipped) -> str:
     return " and ".join(f"{task} in the style {style}" for task, style in shipped.writes)
 
 
-def _read(task: Task[Any], style: str, most: int, line: Line) -> Any:
+def is_searcher(model: str) -> bool:
+    """Return whether a model is the shipped one of squares, or a folder that its recipe wrote."""
+    if model in SHIPPED:
+        return model == _RECIPE
     try:
-        problem = READERS[task.name](line.text, most)
+        told = json.loads((Path(model) / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and told.get("recipe") == _RECIPE
+
+
+def _read(task: Task[Any], style: str, most: int, line: Line, order: int) -> Any:
+    try:
+        problem = of_order(READERS[task.name](line.text, most), order)
         return task.read_prompt(task.prompt(problem, style), style)
     except ValueError as error:
         raise ValueError(f"{line.where}: {error}" if line.where else str(error)) from None
@@ -186,19 +202,22 @@ class _Lean:
 
 
 class _Searcher:
-    """The shipped Llama, in numpy. Its text is guessed to be the right one, which only saves time: see llama."""
+    """The Llama of squares, in numpy. Its text is guessed to be the right one: that only saves time, see llama."""
 
     def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
         from tokenizers import Tokenizer
 
         from aritmo.llama import Llama
 
-        folder = shipped_folder(name)
+        folder = shipped_folder(name) if name in SHIPPED else Path(name)
         self._model = Llama.open(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._task, self._style, self._manner = task, style, manner
-        self._tokens = SHIPPED[name].tokens[task.name, style]
-        self.most = SHIPPED[name].writes[task.name, style] or _MOST
+        known = SHIPPED[_RECIPE]
+        if (task.name, style) not in known.writes:
+            raise ValueError(f"model {name} writes {_listed(known)} and nothing else")
+        self._tokens = known.tokens[task.name, style]
+        self.most = known.writes[task.name, style] or _MOST
 
     def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
         from aritmo.llama import Text, write_texts
@@ -209,7 +228,7 @@ class _Searcher:
             texts.append(
                 Text(
                     self._tokenizer.encode(self._task.prompt(problem, self._style)).ids,
-                    self._tokens,
+                    min(self._tokens, _room(problem)),
                     self._guess(problem),
                     Stream("ask", self._manner.seed, index) if temperature else None,
                     temperature,
@@ -250,7 +269,7 @@ class _Full:
 
         right = [_foreseen(self._task, self._style, problem) for problem in problems]
         known = encode_batch(self._tokenizer, [text for text in right if text is not None])
-        most = max(map(len, known), default=0) + _SPARE if None not in right else _UNFORESEEN
+        most = max(map(len, known), default=0) + _SPARE if None not in right else max(map(_room, problems))
         texts = [""] * len(problems)
         told = [self._manner.of(written(self._task, problem)) for problem in problems]
         for temperature in sorted(set(told)):
@@ -262,6 +281,12 @@ class _Full:
                 texts[place] = answer.text
                 progress.advance()
         return texts
+
+
+def _room(problem: Any) -> int:
+    """Return how many tokens a model may write on a problem where no one text is right."""
+    wanted = problem.wanted if isinstance(problem, Square) else None
+    return _ROOM.get(wanted.order or 3, _ROOM[3]) if wanted else _ROOM[3]
 
 
 def _foreseen(task: Task[Any], style: str, problem: Any, text: str = "") -> str | None:

@@ -175,7 +175,7 @@ def _gptj_forward(
     module: Any, hidden_states: Tensor, layer_past: Any = None, attention_mask: Tensor | None = None,
     position_ids: Tensor | None = None, **others: Any,
 ) -> tuple[Tensor, None]:  # fmt: skip
-    """Do what GPT-J's attention does, but for a stream, which its own attention cannot read."""
+    """Do what GPT-J's attention does before transformers 5.24, but for a stream, which it cannot read."""
     if attention_mask is None or attention_mask.dtype != torch.int32:
         plain: tuple[Tensor, None] = type(module).forward(
             module, hidden_states, layer_past=layer_past, attention_mask=attention_mask,
@@ -203,12 +203,20 @@ def _rotated(states: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
     return torch.cat(((turned * cos + across * sin).to(states.dtype), rest), -1)
 
 
+def own_attentions(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """Return the attention modules that know no interface: GPT-J's, before transformers 5.24."""
+    return [
+        module
+        for module in model.modules()
+        if type(module).__name__ == "GPTJAttention" and hasattr(module, "_attn")
+    ]
+
+
 def takes_streams(model: PreTrainedModel) -> bool:
     """Return whether a model is of a kind whose attention takes streams and whose head is one matrix."""
-    kind = model.config.model_type
-    if kind == "gptj":
+    if own_attentions(model):
         return bool(model.config._attn_implementation == "eager")
-    known = kind in ("gpt2", "llama", "mistral", "qwen2", "qwen3")
+    known = model.config.model_type in ("gpt2", "gptj", "llama", "mistral", "qwen2", "qwen3")
     return known and model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation()
 
 
@@ -216,7 +224,7 @@ def takes_streams(model: PreTrainedModel) -> bool:
 def attention_of(model: PreTrainedModel, way: Way) -> Iterator[None]:
     """Give a model the attention of a way; it has its own again at the end."""
     before = model.config._attn_implementation
-    own = [module for module in model.modules() if type(module).__name__ == "GPTJAttention"]
+    own = own_attentions(model)
     try:
         if way == "stream" and own:
             for module in own:

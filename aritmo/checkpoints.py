@@ -8,6 +8,7 @@ need no file: training draws everything random from the seed and the step.
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ from aritmo.models import quiet_transformers
 
 MANIFEST, STATE, OPTIMIZER = "manifest.json", "state.json", "optimizer.safetensors"
 BEST = "best"
+_SPREAD = ("batch_size", "gradient_accumulation", "processes")
+"""Settings whose product is how many sequences an update has."""
 _NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -155,6 +158,25 @@ def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer)
     optimizer.load_state_dict(given)
     state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
     return state
+
+
+def check_settings(run: Path, begun: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise ValueError where settings are not those that a run was begun with.
+
+    As many sequences an update may be spread otherwise over processes and micro-batches.
+    """
+    begun, now = _told(begun), _told(now)
+    for name, value in now.items():
+        if begun.get(name) != value:
+            raise ValueError(
+                f"run {run} was begun with {name} {begun.get(name)}, not {value}: "
+                "resume with what it was begun with, or begin another run"
+            )
+
+
+def _told(settings: dict[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in settings.items() if name not in _SPREAD}
+    return others | {"sequences an update": math.prod(settings[name] for name in _SPREAD)}
 
 
 def _optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from aritmo.attention import takes_streams
+from aritmo import checkpoints, distributed
+from aritmo.attention import attention_of, takes_streams
 from aritmo.batches import Batch, collate, collate_stream, isolate, limits_of
 from aritmo.blocks import arranged, blocks_of
 from aritmo.float8 import check_float8, in_float8
@@ -42,6 +45,10 @@ ENOUGH = 1e16
 """FLOP of a whole training for which compiling is worth its time: about a minute of an H100 without it."""
 
 _BETAS = (0.9, 0.95)
+_BUCKET = 100
+"""MiB of gradients that processes add up at once while the backward pass goes on."""
+
+_HOST = torch.device("cpu")
 _WHOLE_MODELS = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
 """Where every process holds the whole model."""
 
@@ -53,7 +60,10 @@ def _say(line: str) -> None:
 def _accelerator(precision: Precision) -> Accelerator:
     # Accelerate keeps the precision of the first call in a process; this forgets it.
     AcceleratorState._reset_state(reset_partial_state=False)
-    return Accelerator(mixed_precision=precision)
+    distributed.place()
+    # Gradients lie in the buckets that are sent, and not twice.
+    parallel = DistributedDataParallelKwargs(bucket_cap_mb=_BUCKET, gradient_as_bucket_view=True)
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[parallel])
 
 
 def precision_on(wanted: str, device: torch.device) -> Precision:
@@ -78,22 +88,35 @@ class Engine:
         self.streams = (
             self.precision == "bf16" and plain.distributed_type in _WHOLE_MODELS and takes_streams(model)
         )
-        self.accelerator = plain if self.streams else _accelerator(self.precision)
+        self.sharded = config.sharding == "full"
+        self.accelerator = plain if self.streams or self.sharded else _accelerator(self.precision)
         self.model, self.config, self.micro = model, config, config.batch_size
         self.compiled = self._compiles(device)
         self._check(device)
         self.limits = limits_of(packed) | limits_of(others)
         self._ahead: dict[tuple[int, bytes], Batch] = {}
-        if self.streams:
-            self.adamw: torch.optim.Optimizer = self._paged(device)
+        self.adamw: torch.optim.Optimizer
+        if self.sharded:
+            self._cut_up()
+        elif self.streams:
+            self.adamw = self._paged(model, device)
             _to_bf16(model, device)
-            self._loss = StreamLoss(model, self.compiled)
-            self._wrapped = self._prepared(self._loss)
+            self._wrapped = self._prepared(StreamLoss(model, self.compiled))
             self._optimizer: Any = self.adamw
         else:
             model.to(device)
-            self.adamw = torch.optim.AdamW(_groups(model, config.weight_decay), fused=True, betas=_BETAS)
+            self.adamw = self._plain(model)
             self._wrapped, self._optimizer = self.accelerator.prepare(model, self.adamw)
+
+    def _cut_up(self) -> None:
+        """Make ready a model of which each process holds a part."""
+        # Put to the test while it is still whole, and on the host: on a GPU there may be room for its parts alone.
+        model = self.model.to(_HOST)
+        with isolate(model, self.streams) as self.way:
+            pass
+        self._wrapped = StreamLoss(model, self.compiled) if self.streams else model
+        distributed.cut_up(blocks_of(model), self._wrapped, self.streams)
+        self.adamw = self._optimizer = self._plain(model)
 
     def _prepared(self, module: torch.nn.Module) -> Any:
         return self.accelerator.prepare(module) if self.accelerator.num_processes > 1 else module
@@ -108,6 +131,7 @@ class Engine:
 
     def _check(self, device: torch.device) -> None:
         config = self.config
+        distributed.check_launch(self.accelerator, config.gradient_accumulation)
         if config.float8:
             check_float8(device)
         for name, asked in (("float8", config.float8), ("optimizer lean", config.optimizer == "lean")):
@@ -116,18 +140,41 @@ class Engine:
                     f"{name} needs bf16 and a GPT-2, GPT-J or a model like Llama, on one GPU or several by data "
                     "parallelism: set training.precision bf16, or leave it out"
                 )
+        if self.sharded:
+            self._check_sharding()
         if config.float8 and (not self.compiled or config.adapter != "none"):
             raise ValueError(
                 "float8 is for whole models, compiled: leave out the adapter and set training.compile on"
             )
 
-    def _paged(self, device: torch.device) -> PagedAdamW:
+    def _check_sharding(self) -> None:
+        config = self.config
+        if self.accelerator.num_processes == 1:
+            raise ValueError(
+                "training.sharding full cuts a model up over several processes, and there is one: start it with "
+                "torchrun or accelerate launch, or leave it out"
+            )
+        if self.precision == "fp16" or (self.precision == "bf16" and not self.streams):
+            raise ValueError(
+                "training.sharding full computes in fp32, or in bf16 with GPT-2, GPT-J and models like Llama: "
+                "set training.precision no"
+            )
+        if config.float8 or config.optimizer == "lean" or config.adapter != "none":
+            raise ValueError(
+                "training.sharding full is for whole models with plain AdamW: leave out float8, optimizer lean "
+                "and the adapter, or the sharding"
+            )
+
+    def _paged(self, model: PreTrainedModel, device: torch.device) -> PagedAdamW:
         """Return the optimizer of the stream path; it reads the weights before they become bf16."""
         kind = LeanAdamW if self.config.optimizer == "lean" else PagedAdamW
         return kind(
-            _groups(self.model, self.config.weight_decay), device, _BETAS, compiled=self.compiled,
+            _groups(model, self.config.weight_decay), device, _BETAS, compiled=self.compiled,
             seed=self.config.seed,
         )  # fmt: skip
+
+    def _plain(self, model: PreTrainedModel) -> torch.optim.AdamW:
+        return torch.optim.AdamW(_groups(model, self.config.weight_decay), fused=True, betas=_BETAS)
 
     @contextmanager
     def running(self, say: Callable[[str], None] = _say) -> Iterator[None]:
@@ -135,7 +182,10 @@ class Engine:
         self._say = say
         config = self.config
         with ExitStack() as stack:
-            self.way = stack.enter_context(isolate(self.model, self.streams))
+            if self.sharded:
+                stack.enter_context(attention_of(self.model, self.way))
+            else:
+                self.way = stack.enter_context(isolate(self.model, self.streams))
             head = LossHead(self.model)
             stack.callback(head.release)
             self._head = head
@@ -143,11 +193,63 @@ class Engine:
             if config.float8:
                 stack.enter_context(in_float8(blocks))
             stack.enter_context(arranged(blocks, self.compiled, config.checkpointing))
+            if self.compiled:
+                # A block's gradients come all at once, so cutting its code up by buckets gains nothing.
+                stack.enter_context(torch._dynamo.config.patch(optimize_ddp=False))
             try:
                 yield
             finally:
-                if not self.streams:
+                if not self.streams and not self.sharded:
                     self.accelerator.unwrap_model(self._wrapped, keep_fp32_wrapper=False)
+
+    def whole(self) -> tuple[PreTrainedModel, torch.optim.Optimizer] | None:
+        """Return the model and its optimizer in one piece on the main process, None on the others, which ask too.
+
+        What is cut up is copied to the host, and is what the same training would hold where it is not.
+        """
+        main = self.accelerator.is_main_process
+        if not self.sharded:
+            return (self.model, self.adamw) if main else None
+        twin, optimizer = self._twins() if main else (None, None)
+        distributed.let_go(self._wrapped)
+        distributed.gather_weights(self.model, twin)
+        distributed.gather_state(self.model, self.adamw, twin, optimizer)
+        return (twin, optimizer) if twin and optimizer else None
+
+    def whole_model(self) -> PreTrainedModel | None:
+        """Return the model alone likewise, on the main process' device."""
+        if not self.sharded:
+            return self.model if self.accelerator.is_main_process else None
+        twin = self._twin() if self.accelerator.is_main_process else None
+        distributed.let_go(self._wrapped)
+        distributed.gather_weights(self.model, twin)
+        return twin and twin.to(self.accelerator.device)
+
+    def restore(self, folder: Path) -> dict[str, Any]:
+        """Go on from a checkpoint, however many processes wrote it, and return its state.
+
+        Raises ValueError where it is damaged or belongs to another model, and under DeepSpeed, whose optimizer is
+        in no checkpoint.
+        """
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            raise ValueError("a run under DeepSpeed cannot be resumed: use training.sharding full, which can")
+        if not self.sharded:
+            return checkpoints.load(folder, self.model, self.adamw)
+        twin, optimizer = self._twins() if self.accelerator.is_main_process else (None, None)
+        state = checkpoints.load(folder, twin, optimizer) if twin and optimizer else {}
+        distributed.deal_out(self.model, self.adamw, twin, optimizer)
+        found: dict[str, Any] = distributed.tell(state)
+        return found
+
+    def _twin(self) -> PreTrainedModel:
+        twin = distributed.blank_like(self.model)
+        if self.streams:
+            _to_bf16(twin, _HOST)
+        return twin
+
+    def _twins(self) -> tuple[PreTrainedModel, torch.optim.Optimizer]:
+        twin = self._twin()
+        return twin, self._paged(twin, _HOST) if self.streams else self._plain(twin)
 
     def train(self) -> None:
         """Put the model into training mode."""
@@ -240,6 +342,10 @@ class Engine:
     def _clipped(self) -> Tensor:
         if isinstance(self.adamw, PagedAdamW):
             return self.adamw.clip(self.config.clip)
+        if self.sharded:
+            long = torch.nn.utils.clip_grad_norm_(self._wrapped.parameters(), self.config.clip)
+            assert isinstance(long, DTensor)
+            return long.full_tensor()
         norm: Tensor = self.accelerator.clip_grad_norm_(self._wrapped.parameters(), self.config.clip)
         return norm
 

@@ -17,18 +17,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from aritmo import __version__, checkpoints
 from aritmo.config import save_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
+from aritmo.distributed import dealt, gathered, place
+from aritmo.engine import precision_on
 from aritmo.files import check_free, write_json
+from aritmo.guided import STYLE as GUIDED_STYLE
+from aritmo.guided import Guide
 from aritmo.judging import judge_samples, summarise
 from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
 from aritmo.numbers.randomness import SPLITS, Split
-from aritmo.originals import Originals
 from aritmo.packing import LossOn, pack
 from aritmo.records import read_jsonl, write_samples
 from aritmo.sampling import SamplingConfig, write
 from aritmo.tasks import TaskOptions, find_task
-from aritmo.tasks.squares import Square, Squares, read_rows
+from aritmo.tasks.squares import Square, Squares
 from aritmo.tokens import Numbers, check_covers, task_tokenizer, token_borders
 from aritmo.training import TrainingConfig, TrainingResult, train
+from aritmo.verdicts import judge_run
 
 Record = dict[str, Any]
 Say = Callable[[str], None]
@@ -145,13 +149,19 @@ def _written(
     records: Sequence[Record],
     sampling: SamplingConfig,
     progress: bool = True,
+    guide: Guide | None = None,
 ) -> Iterator[Record]:
-    """Yield each record with what the model writes on its prompt."""
+    """Return each record with what the model writes on its prompt, and how many tokens that took.
+
+    Prompts are read, and refused, before the first is written on.
+    """
     start = records[0]["index"] if records else 0
     prompts = [record["prompt"] for record in records]
-    texts = write(model, tokenizer, prompts, sampling, start=start, progress=progress)
-    for record, written in zip(records, texts, strict=True):
-        yield record | {"text": written.text, "finished": written.finished}
+    texts = write(model, tokenizer, prompts, sampling, start=start, progress=progress, guide=guide)
+    return (
+        record | {"text": written.text, "finished": written.finished, "tokens": written.tokens}
+        for record, written in zip(records, texts, strict=True)
+    )
 
 
 def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
@@ -165,12 +175,22 @@ def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
 
 
 def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool) -> TrainingResult:
-    """Train on a corpus that stands elsewhere, in a run's folder that is new or, with ``resume``, begun before."""
-    if not resume:
-        check_free(run)
-    run.mkdir(parents=True, exist_ok=True)
-    save_config(run / "config.yaml", described(config, corpus, {}))
-    return train_on(corpus, config, run, say, resume)
+    """Train on a corpus that stands elsewhere, in a run's folder that is new or, with ``resume``, begun before.
+
+    Of several processes the main one writes and speaks.
+    """
+    here = place()
+    if here.is_main_process:
+        if not resume:
+            check_free(run)
+        run.mkdir(parents=True, exist_ok=True)
+        save_config(run / "config.yaml", described(config, corpus, {}))
+    here.wait_for_everyone()
+    return train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+
+
+def _hush(line: str) -> None:
+    """Say nothing."""
 
 
 def sample_problems(
@@ -183,31 +203,77 @@ def sample_problems(
     options: TaskOptions,
     sampling: SamplingConfig,
     out: Path,
-) -> int:
-    """Let a model write on a split's problems, of a corpus or fresh ones, into ``out``; return how many.
+    guided: bool = False,
+    precision: str = "auto",
+) -> Record:
+    """Let a model write on a split's problems, of a corpus or fresh ones, into ``out``; return the account.
 
-    Raises ValueError where neither corpus nor task says what to ask, and where ``out`` is taken.
+    It says how many samples and tokens were written where and how fast. ``guided`` lets it write valid squares
+    only, and then once more as it likes, into a file beside ``out``: the account holds both, and how many were
+    valid. The model goes on a GPU where there is one; ``precision`` is as for training. Raises ValueError where
+    neither corpus nor task says what to ask, where a file is taken, and for ``guided`` on what is no square of
+    order 3 in the style ``listing``. Several processes share the problems, and the main one saves and accounts.
     """
     side = split_named(split)
-    if out.exists():
-        raise ValueError(f"{out} is there already: remove it or choose another file")
+    beside = out.with_stem(f"{out.stem}-bare")
+    for file in (out, beside) if guided else (out,):
+        if file.exists():
+            raise ValueError(f"{file} is there already: remove it or choose another file")
+    name, style, prompts, below = _asked_of(folder, task, style, side, wanted, options, sampling.seed)
+    if not prompts:
+        raise ValueError(f"{name} has no {split} problem in these limits: ask for larger numbers")
+    if guided and (name, style) != (Squares.name, GUIDED_STYLE):
+        raise ValueError(
+            f"guided writing is for {Squares.name} {GUIDED_STYLE}, not {name} {style}: leave out --guided"
+        )
+    records = dealt(_records(name, style, side, prompts))
+    model, tokenizer = _open_to_write(newest_model(model_name), 2, precision)
+    if not guided:
+        return _account(out, _written(model, tokenizer, records, sampling))
+    guide = Guide(tokenizer, below)
+    account = _account(out, _written(model, tokenizer, records, sampling, guide=guide), side)
+    return account | {"bare": _account(beside, _written(model, tokenizer, records, sampling), side)}
+
+
+def _asked_of(
+    folder: Path | None,
+    task: str | None,
+    style: str | None,
+    split: Split,
+    wanted: int,
+    options: TaskOptions,
+    seed: int,
+) -> tuple[str, str, list[str], int]:
+    """Return task, style and prompts, of a corpus or fresh ones, and the bound that the cells of squares have."""
     if folder:
         corpus = Corpus(folder)
         if task not in (None, corpus.task.name) or style not in (None, corpus.style):
             raise ValueError(
                 f"{folder} holds {corpus.task.name} {corpus.style}: leave out --task and --style, which differ"
             )
-        name, style, prompts = corpus.task.name, corpus.style, asked(corpus, side, wanted)
-    elif task:
-        found, style = find_task(task, style)
-        problems = found.problems(side, sampling.seed, 0, wanted, options)
-        name, prompts = found.name, [found.prompt(problem, style) for problem in problems]
-    else:
+        below = corpus.manifest.get("below", options.below)
+        return corpus.task.name, corpus.style, asked(corpus, split, wanted), below
+    if not task:
         raise ValueError("nothing says what to ask: give --task, or --corpus with its problems")
-    if not prompts:
-        raise ValueError(f"{name} has no {split} problem in these limits: ask for larger numbers")
-    model, tokenizer = open_model(newest_model(model_name), context=2)
-    return write_samples(out, _written(model, tokenizer, _records(name, style, side, prompts), sampling))
+    found, style = find_task(task, style)
+    problems = found.problems(split, seed, 0, wanted, options)
+    return found.name, style, [found.prompt(problem, style) for problem in problems], options.below
+
+
+def _account(out: Path, written: Iterator[Record], judged: Split | None = None) -> Record:
+    """Save samples; return how many there are, where, how fast they came, and where judged how many are valid."""
+    began = time.perf_counter()
+    samples = gathered(written)
+    if not place().is_main_process:
+        return {}
+    count = write_samples(out, samples)
+    seconds = time.perf_counter() - began
+    tokens = sum(record["tokens"] for record in read_jsonl(out))
+    account: Record = {"samples": count, "file": str(out), "tokens": tokens, "seconds": round(seconds, 3)}
+    account["tokens_per_second"] = round(tokens / seconds, 1)
+    if judged:
+        account["valid"] = summarise(judge_samples(read_jsonl(out), None))["groups"][judged]["valid"]
+    return account
 
 
 def groups_of(task: str) -> tuple[Split, ...]:
@@ -217,7 +283,7 @@ def groups_of(task: str) -> tuple[Split, ...]:
 
 def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path) -> int:
     """Let the model of a checkpoint write on each group's problems, and save the samples; return how many."""
-    model, tokenizer = open_model(str(checkpoint), context=config.training.context)
+    model, tokenizer = _open_to_write(str(checkpoint), config.training.context, config.training.precision)
     records: list[Record] = []
     for split in groups_of(corpus.task.name):
         records += _records(
@@ -225,26 +291,6 @@ def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path) 
         )
     out.unlink(missing_ok=True)
     return write_samples(out, _written(model, tokenizer, records, config.sampling))
-
-
-def training_squares(corpus: Corpus) -> Originals | None:
-    """Return the index of a corpus' training squares, None for other tasks."""
-    if corpus.task.name != Squares.name:
-        return None
-    table = corpus.table("train")
-    squares = (read_rows(text.split("\n"))[0] for text in table["completion"].to_pylist())
-    return Originals.from_squares(table["meta"].combine_chunks().field("index").to_numpy(), squares)
-
-
-def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Record:
-    """Judge a file of samples, save the verdicts where a place is given, and return the summary."""
-    train = training_squares(corpus) if corpus else None
-    judged = judge_samples(read_jsonl(samples), train)
-    if verdicts is None:
-        return summarise(judged)
-    verdicts.unlink(missing_ok=True)
-    write_samples(verdicts, judged)
-    return summarise(read_jsonl(verdicts))
 
 
 def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -> bool:
@@ -327,6 +373,13 @@ def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: s
             "meta": example.meta,
             "tokens": pieces,
         }
+
+
+def _open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Open a model on a GPU where there is one, its precision as it was or would be in training there."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if precision_on(precision, device) == "bf16" else torch.float32
+    return open_model(name, context=context, device=device, dtype=dtype)
 
 
 def newest_model(name: str) -> str:

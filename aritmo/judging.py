@@ -8,21 +8,29 @@ from aritmo.numbers.randomness import SPLITS
 from aritmo.originals import Originals, origin_of
 from aritmo.statistics import chance_levels, share
 from aritmo.tasks import Verdict, find_task
+from aritmo.verbatim import RUN, Repeated
 
 Record = dict[str, Any]
 
 _FIELDS = {
     "index": int, "split": str, "task": str, "style": str, "prompt": str, "text": str, "finished": bool,
 }  # fmt: skip
+_UNSEEN = {"valid_new_nest": "K2", "valid_unseen_family": "family", "valid_unseen_pattern": "pattern"}
+"""The shares of valid squares by what of them training lacks; ``valid_new`` is what it lacks of K1."""
 
 
-def judge_samples(samples: Iterable[Record], train: Originals | None) -> Iterator[Record]:
+def judge_samples(
+    samples: Iterable[Record], train: Originals | None, repeated: Iterable[Repeated] | None = None
+) -> Iterator[Record]:
     """Yield the verdict record of each sample: the sample with valid, answer, reasons and details.
 
     Squares also get ``origin`` and ``nearest``, both None where no square could be read or ``train`` is
-    None; the details of a copy say ``copied_how``. A prompt that asks no problem is a verdict too.
+    None; the details of a copy say ``copied_how``. Valid squares get ``unseen``: whether training lacks
+    the square in all its orientations (``K1``), and what ``Originals.unseen`` says. Each sample gets its count in
+    ``repeated``, one a sample, as ``verbatim``. A prompt that asks no problem is a verdict too.
     Raises ValueError for a record that is no sample, or names an unknown task or style.
     """
+    counted = None if repeated is None else iter(repeated)
     for number, sample in enumerate(samples, start=1):
         _check(sample, number)
         verdict = _judge(sample)
@@ -33,9 +41,11 @@ def judge_samples(samples: Iterable[Record], train: Originals | None) -> Iterato
             "details": dict(verdict.details),
         }
         if sample["task"] == "squares":
-            record |= {"origin": None, "nearest": None}
+            record |= {"origin": None, "nearest": None, "unseen": None}
             if train is not None and isinstance(verdict.answer, list):
                 _compare(record, train)
+        if counted is not None:
+            record["verbatim"] = next(counted)._asdict()
         yield record
 
 
@@ -67,6 +77,8 @@ def _compare(record: Record, train: Originals) -> None:
         record["nearest"] = nearest.record()
         if record["origin"] == "copied":
             record["details"]["copied_how"] = "rotated or reflected" if nearest.turned else "exact"
+    if record["details"]["square_valid"]:
+        record["unseen"] = {"K1": record["origin"] != "copied"} | train.unseen(record["answer"])
 
 
 def summarise(verdicts: Iterable[Record], below: int = 10_000) -> Record:
@@ -75,6 +87,8 @@ def summarise(verdicts: Iterable[Record], below: int = 10_000) -> Record:
     ``below`` bounds the cells of the chance levels beside squares. Shares are of all samples of a group,
     unread ones included, but for ``cells_prime``, which is of the cells read; where nothing was compared
     with a corpus the shares of origin are of 0. A reason counts once for each verdict that has its kind.
+    ``different`` counts valid squares that are not the same (K1); the share of words that stand verbatim in
+    training has no interval, since words in a row depend on each other.
     Raises ValueError where the verdicts mix tasks or styles.
     """
     task = style = None
@@ -103,6 +117,8 @@ class _Group:
         self._reasons: Counter[str] = Counter()
         self._lengths: Counter[tuple[int, ...]] = Counter()
         self._valid_lengths: Counter[tuple[int, ...]] = Counter()
+        self._different: set[str] = set()
+        self._longest = 0
 
     def add(self, verdict: Mapping[str, Any]) -> None:
         details = verdict["details"]
@@ -123,6 +139,9 @@ class _Group:
             self._valid_lengths[length] += valid
         if "cells" in details:
             self._add_square(verdict)
+        if verbatim := verdict.get("verbatim"):
+            self._counts.update(words=verbatim["words"], repeated=verbatim["repeated"])
+            self._longest = max(self._longest, verbatim["longest"])
 
     def _add_square(self, verdict: Mapping[str, Any]) -> None:
         details, origin = verdict["details"], verdict["origin"]
@@ -139,7 +158,11 @@ class _Group:
             "invented": origin == "invented",
             "valid_new": verdict["valid"] and origin in ("near copy", "invented"),
         }
+        unseen = verdict.get("unseen") or {}
+        flags |= {name: verdict["valid"] and unseen.get(key, False) for name, key in _UNSEEN.items()}
         self._counts.update(name for name, flag in flags.items() if flag)
+        if verdict["valid"]:
+            self._different.add(details["key"])
 
     def summary(self, squares: bool, below: int) -> Record:
         names = ["finished", "parsed", "valid"] if squares else ["finished", "parsed", "answered", "valid"]
@@ -160,6 +183,10 @@ class _Group:
         table: Record = {"cells_prime": share(counts["primes"], counts["cells"])}
         for name in ("all_prime", "sums_equal", "distinct", "claims_right"):
             table[name] = share(counts[name], counts["samples"])
-        for name in ("copied", "near_copy", "invented", "valid_new"):
+        for name in ("copied", "near_copy", "invented", "valid_new", *_UNSEEN):
             table[name] = share(counts[name], compared)
-        return table | {"chance": chance_levels(below)}
+        words, repeated = counts["words"], counts["repeated"]
+        if words:
+            share_of = {"count": repeated, "of": words, "share": repeated / words}
+            table["verbatim"] = {"run": RUN, "longest": self._longest} | share_of
+        return table | {"different": len(self._different), "chance": chance_levels(below)}

@@ -1,16 +1,21 @@
 """The squares that a model was trained on, indexed to find the one nearest to what it wrote.
 
-Two squares of an order are compared cell by cell, in the best of the 8 rotations and reflections.
+Two squares of an order are compared cell by cell, in the best of the 8 rotations and reflections. What is looser
+than that is asked by key: is there a training square of the same nest, family or pattern?
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aritmo.numbers.keys import keys_of
 from aritmo.numbers.squares import symmetries
+from aritmo.tasks.squares import Square, Squares
 
 Origin = Literal["copied", "near copy", "invented"]
 Integers = NDArray[np.int64]
@@ -68,6 +73,35 @@ class Originals:
         cells = np.array([[cell if 0 <= cell < 2**63 else -1 for cell in row] for row in rows])
         return order.nearest(cells) if order else None
 
+    def unseen(self, rows: Sequence[Sequence[int]]) -> dict[str, bool]:
+        """Say of a valid square what of it no training square has.
+
+        ``K2``: the nest, each ring turned by itself and the pairs within it in any order. ``family``: the centre,
+        or the pair sum of an even order. ``pattern`` (K5): the core's differences to its least cell, for order 3
+        (u, a). Raises ValueError for cells too large for keys.
+        """
+        cells = np.array([rows], dtype=np.int64)
+        order = self._orders.get(len(rows))
+        (nest,) = keys_of(cells, "K2").keys
+        (pattern,) = keys_of(cells, "K5").keys
+        return {
+            "K2": order is None or nest not in order.nests,
+            "family": _family(cells[0]) not in self._families,
+            "pattern": pattern not in self._patterns,
+        }
+
+    @cached_property
+    def _families(self) -> set[str]:
+        return {_family(square) for order in self._orders.values() for square in order.squares}
+
+    @cached_property
+    def _patterns(self) -> set[bytes]:
+        return {key for order in self._orders.values() for key in keys_of(order.squares, "K5").keys}
+
+
+def _family(square: Integers) -> str:
+    return Squares().family(Square(0, tuple(square.ravel().tolist())))
+
 
 def origin_of(nearest: Nearest | None) -> Origin:
     """Return what a square is, by the training square nearest to it: copied, near copy or invented."""
@@ -93,6 +127,17 @@ class _Order:
         order = np.argsort(codes, kind="stable")
         self._sorted = codes[order]
         self._holders = order // self._cells.shape[1]
+
+    @property
+    def squares(self) -> Integers:
+        """The squares as (N, order, order)."""
+        size = isqrt(self._cells.shape[1])
+        return self._cells.reshape(-1, size, size)
+
+    @cached_property
+    def nests(self) -> set[bytes]:
+        """The K2 of every square."""
+        return set(keys_of(self.squares, "K2").keys)
 
     def _codes(self, ranks: Integers) -> Integers:
         """Return one number for each place and number there; ``ranks`` is (..., places)."""

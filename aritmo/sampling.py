@@ -8,7 +8,8 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from aritmo.decoding import DAMAGED, Decoder, decodes, room_of, rows_that_fit
+from aritmo.guided import Guide, Path, stacked
+from aritmo.memory import open_cache
 from aritmo.models import quiet_transformers
 from aritmo.numbers.randomness import seed_of
 from aritmo.positions import Layout, lay_out
@@ -29,9 +32,6 @@ _WINDOW = 4
 
 _ENDED = 8
 """Rows leave a batch together, when one in so many has ended: each leaving copies the cache."""
-
-_SPARE = 32
-"""Tokens of room that a cache layer sets aside at least when it grows."""
 
 
 class SamplingConfig(BaseModel):
@@ -52,11 +52,15 @@ class SamplingConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One text that a model wrote: ``finished`` where it wrote the end token, which ``text`` leaves out."""
+    """One text that a model wrote: ``finished`` where it wrote the end token, which ``text`` leaves out.
+
+    ``tokens`` is how many it wrote, the end token among them.
+    """
 
     index: int
     text: str
     finished: bool
+    tokens: int = field(default=0, compare=False)
 
 
 def write(
@@ -67,6 +71,7 @@ def write(
     *,
     start: int = 0,
     progress: bool = True,
+    guide: Guide | None = None,
 ) -> Iterator[Written]:
     """Write on from each prompt and yield the texts in the order of the prompts.
 
@@ -77,9 +82,11 @@ def write(
     The iterator may be closed early; between texts the model is in the mode in which it was given.
 
     A model whose config says ``ids_a_place`` has its position ids coupled by digit place (``positions``).
+    With a ``guide`` of this tokenizer every text is a valid answer to its prompt (``guided``).
 
     Raises ValueError at once for a prompt that is empty, leaves no room in the context, or is not what coupled
     positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
+    A guide refuses prompts too, and needs room for the longest answer.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token, so no text could end: give it an eos_token")
@@ -95,7 +102,13 @@ def write(
                 f"prompt {start + i} has {len(ids):,} tokens and leaves no room in the model's context of "
                 f"{context:,}: shorten it or take a model with a longer context"
             )
-        rows.append(_Row(start + i, ids, layout, room))
+        path = guide.begin(prompt) if guide else None
+        if path and path.most > room:
+            raise ValueError(
+                f"prompt {start + i} leaves room for {room:,} tokens, and a guided answer may have {path.most:,}: "
+                "raise max_new_tokens or take a model with a longer context"
+            )
+        rows.append(_Row(start + i, ids, layout, room, path))
     return _write_windows(_Writer(model, tokenizer, config), rows, progress)
 
 
@@ -150,52 +163,13 @@ def _weights(scores: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A prompt on its way: its tokens, their positions, and how many new ones there is room for."""
+    """A prompt on its way: its tokens, their positions, how many new ones there is room for, what they may be."""
 
     index: int
     ids: list[int]
     layout: Layout
     room: int
-
-
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A cache layer with room set aside, where DynamicLayer copies every key and value at each token."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        held = self.get_seq_length()
-        length = held + key_states.shape[-2]
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self._rooms = [states[..., :0, :] for states in (key_states, value_states)]
-        if length > self._rooms[0].shape[-2]:
-            self._rooms = [_wider(room, held, length + max(_SPARE, length // 2)) for room in self._rooms]
-        for room, states in zip(self._rooms, (key_states, value_states), strict=True):
-            room[..., held:length, :] = states
-        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
-        return self.keys, self.values
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Keep the rows named, in that order."""
-        if self.is_initialized:
-            length = self.get_seq_length()
-            self._rooms = [room.index_select(0, beam_idx.to(room.device)) for room in self._rooms]
-            self.keys, self.values = (room[..., :length, :] for room in self._rooms)
-
-
-def _wider(room: torch.Tensor, held: int, length: int) -> torch.Tensor:
-    """Return room for ``length`` tokens that holds the first ``held`` of the old one."""
-    wider = room.new_empty((*room.shape[:-2], length, room.shape[-1]))
-    wider[..., :held, :] = room[..., :held, :]
-    return wider
-
-
-def _open_cache(model: PreTrainedModel) -> DynamicCache:
-    """Return an empty cache of the layers that the model asks for, the plain ones growing in place."""
-    cache = DynamicCache(config=model.config)
-    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+    path: Path | None
 
 
 def _context(model: PreTrainedModel) -> int:
@@ -221,7 +195,7 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool) -> Iterator[Written]:
-    size = writer.config.batch_size
+    size = writer.prepare(rows)
     with Progress("writing", len(rows), "texts") if progress else nullcontext() as shown:
         advance = shown.advance if shown else _ignore
         for first in range(0, len(rows), size * _WINDOW):
@@ -238,7 +212,7 @@ def _ignore(count: int) -> None:
 
 
 class _Writer:
-    """A model with all that stays the same from batch to batch."""
+    """A model with all that stays the same from batch to batch; ``decoder`` where a GPU writes by graphs."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: SamplingConfig) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
@@ -248,22 +222,38 @@ class _Writer:
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         taken = inspect.signature(inner.forward).parameters
         self.takes_positions = "position_ids" in taken
+        # Its name from transformers 5.24 on, and the one before.
+        self.cache_name = "cache" if "cache" in taken else "past_key_values"
         self.options = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in taken else {})
+        self.decoder: Decoder | None = None
+
+    def prepare(self, rows: list[_Row]) -> int:
+        """Return how many rows go into a batch, and set memory for so many aside where a GPU is to write them."""
+        size = self.config.batch_size
+        if not rows or rows[0].path or not decodes(self.model):
+            return size
+        room = room_of(rows)
+        size = min(size, len(rows), rows_that_fit(self.model, room))
+        self.decoder = Decoder(
+            self.model, partial(choose, config=self.config), end=self.tokenizer.eos_token_id,
+            vocabulary=self.vocabulary, context=self.context, rows=size, room=room,
+            steps=max(row.room for row in rows), draws=self.config.temperature > 0,
+        )  # fmt: skip
+        return size
 
     def write_batch(self, rows: list[_Row], advance: Callable[[int], None]) -> list[Written]:
         """Write on from every row, all at once, and return the texts in the order of the rows."""
         rooms = np.array([row.room for row in rows])
         steps = int(rooms.max())
+        if self.decoder:
+            return self._decode(rows, self.decoder.write(rows, self.drawn(rows, steps), advance))
         tokens = np.zeros((len(rows), steps), dtype=np.int64)
         batch = _Batch(self, rows, steps)
         alive = np.ones(len(rows), dtype=bool)
         for step in range(steps):
             new = batch.step().cpu().numpy()
             if (new < 0).any():
-                raise ValueError(
-                    "the model's logits are not finite numbers, so nothing can be drawn from them: its "
-                    "weights are damaged or its precision is too low, so try another checkpoint or float32"
-                )
+                raise ValueError(DAMAGED)
             tokens[batch.places, step] = new
             ended = (new == self.tokenizer.eos_token_id) | (step + 1 >= rooms[batch.places])
             over = int((ended & alive[batch.places]).sum())
@@ -275,6 +265,12 @@ class _Writer:
             batch.drop(~alive[batch.places])
         return self._decode(rows, tokens)
 
+    def drawn(self, rows: list[_Row], steps: int) -> NDArray[np.float64] | None:
+        """Return the uniform numbers of each row's steps, None where the likeliest token is taken."""
+        if self.config.temperature == 0:
+            return None
+        return uniforms(self.config.seed, [row.index for row in rows], steps)
+
     def _decode(self, rows: list[_Row], tokens: NDArray[np.int64]) -> list[Written]:
         texts, finished = [], []
         for row, ids in zip(rows, tokens, strict=True):
@@ -282,7 +278,13 @@ class _Writer:
             texts.append(ids[: ends[0] if ends.size else row.room].tolist())
             finished.append(bool(ends.size))
         decoded = self.tokenizer.batch_decode(texts, clean_up_tokenization_spaces=False)
-        return [Written(row.index, text, end) for row, text, end in zip(rows, decoded, finished, strict=True)]
+        for row, text in zip(rows, decoded, strict=True):
+            if row.path:
+                row.path.check(text)
+        return [
+            Written(row.index, text, end, len(ids) + end)
+            for row, text, end, ids in zip(rows, decoded, finished, texts, strict=True)
+        ]
 
 
 class _Batch:
@@ -303,6 +305,7 @@ class _Batch:
             positions[line, longest - len(row.ids) :] = row.layout.ids
             mask[line, : longest - len(row.ids)] = 0
         self.places = np.arange(len(rows))
+        self._paths = [row.path for row in rows if row.path]
         self._step = 0
         self._length = longest
         self._input = torch.from_numpy(ids).to(device)
@@ -312,27 +315,40 @@ class _Batch:
         needless = mask.all() and (np.diff(positions) == 1).all()
         self._mask = None if needless else torch.from_numpy(mask).to(device)
         self._positions = torch.from_numpy(positions).to(device)
-        self._cache = _open_cache(writer.model)
-        self._drawn: torch.Tensor | None = None
-        if writer.config.temperature > 0:
-            drawn = uniforms(writer.config.seed, [row.index for row in rows], steps)
-            self._drawn = torch.from_numpy(drawn).to(device)
+        self._cache = open_cache(writer.model)
+        drawn = writer.drawn(rows, steps)
+        self._drawn = None if drawn is None else torch.from_numpy(drawn).to(device)
 
     def step(self) -> torch.Tensor:
         """Return the next token of each line, and be ready for the one after it."""
         writer = self._writer
-        inputs: dict[str, Any] = {"input_ids": self._input, "past_key_values": self._cache}
+        inputs: dict[str, Any] = {"input_ids": self._input, writer.cache_name: self._cache}
         if self._mask is not None:
             inputs["attention_mask"] = self._mask[:, : self._length]
         if writer.takes_positions:
             inputs["position_ids"] = self._positions
         logits = writer.model(**inputs, **writer.options).logits[:, -1, : writer.vocabulary]
-        tokens = choose(logits, None if self._drawn is None else self._drawn[:, self._step], writer.config)
+        drawn = None if self._drawn is None else self._drawn[:, self._step]
+        choice = self._choose_guided if self._paths else choose
+        tokens = choice(logits, drawn, writer.config)
         self._step += 1
         self._length += 1
         self._input = tokens[:, None]
         # A line that has ended is carried along for a while, and must not leave the model's positions.
         self._positions = (self._positions[:, -1:] + self._stride).clamp(max=writer.context - 1)
+        return tokens
+
+    def _choose_guided(
+        self, logits: torch.Tensor, drawn: torch.Tensor | None, config: SamplingConfig
+    ) -> torch.Tensor:
+        """Return for each line one of the tokens that its path allows, or -1, as ``choose`` does."""
+        allowed = torch.from_numpy(stacked(self._paths)).to(logits.device)
+        scores = logits.gather(1, allowed.clamp(min=0)).masked_fill(allowed < 0, -torch.inf)
+        places = choose(scores, drawn, config)
+        tokens = allowed.gather(1, places.clamp(min=0)[:, None]).squeeze(1).masked_fill(places < 0, -1)
+        for path, token in zip(self._paths, tokens.tolist(), strict=True):
+            if token >= 0:
+                path.follow(token)
         return tokens
 
     def drop(self, ended: NDArray[np.bool_]) -> None:
@@ -341,6 +357,7 @@ class _Batch:
             return
         kept = np.flatnonzero(~ended)
         self.places = self.places[kept]
+        self._paths = [self._paths[line] for line in kept] if self._paths else []
         lines = torch.from_numpy(kept).to(self._input.device)
         self._cache.reorder_cache(lines)
         self._input = self._input[lines]

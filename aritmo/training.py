@@ -48,6 +48,7 @@ class TrainingConfig(BaseModel):
     ``precision`` «auto» is bf16 where a GPU has it, else none. ``compile`` «auto» compiles on a GPU where the
     work is worth it. ``float8`` multiplies in 8 bits. ``optimizer`` «lean» takes 6 bytes a parameter, not 16.
     ``checkpointing`` keeps what stands between blocks and makes the rest again: less memory, a third more work.
+    Of several processes each holds the whole model, or with ``sharding`` «full» its part of it (FSDP2).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -74,6 +75,7 @@ class TrainingConfig(BaseModel):
     float8: bool = False
     optimizer: Literal["adamw", "lean"] = "adamw"
     checkpointing: bool = False
+    sharding: Literal["none", "full"] = "none"
     seed: int = 0
     save_every: int = Field(default=100, ge=1)
     evaluate_every: int = Field(default=100, ge=1)
@@ -84,7 +86,7 @@ class TrainingConfig(BaseModel):
 
 _MAY_CHANGE = {
     "model", "init", "tokenizer", "steps", "minutes", "save_every", "evaluate_every", "keep", "patience",
-    "trackers", "compile", "checkpointing",
+    "trackers", "compile", "checkpointing", "sharding",
 }  # fmt: skip
 """Settings that a resumed run may change; with other ``steps`` or ``minutes`` it follows another schedule."""
 
@@ -123,7 +125,9 @@ def train(
     The loss of an update is the mean over all its tokens that bear loss, however they fall on micro-batches
     and processes. ``evaluate`` returns what joins ``validation_loss`` in an evaluation line. All that is
     random follows from seed and step, so a resumed run equals an uninterrupted one to the bit on the same
-    machine (not so with ``minutes``). SIGTERM and Ctrl-C end it after the update at hand, with a checkpoint.
+    machine (not so with ``minutes``); on other processes or micro-batches, but for rounding and dropout. A model
+    that is cut up stays so: its checkpoints are whole. SIGTERM and Ctrl-C end it after the update at hand, with a
+    checkpoint.
     Raises ValueError for rows with nothing to learn, a run that holds checkpoints already, a checkpoint of
     other settings or data, and a loss that is not finite (before the update: the last checkpoint stands).
     """
@@ -187,7 +191,7 @@ class _Trainer:
         evaluate: Evaluate | None,
     ) -> None:
         self.engine = Engine(model, config, train_rows, validation_rows)
-        self.accelerator, self.adamw, self.bare = self.engine.accelerator, self.engine.adamw, model
+        self.accelerator, self.bare = self.engine.accelerator, model
         self.tokenizer, self.config, self.run = tokenizer, config, run
         self.hook = self.engine.plainly(evaluate) if evaluate else None
         self.train_rows, self.validation_rows = train_rows, validation_rows
@@ -207,13 +211,8 @@ class _Trainer:
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint. Raises ValueError where settings or data are not its own."""
-        state = checkpoints.load(folder, self.bare, self.adamw)
-        for name, value in self.fixed.items():
-            if state["fixed"].get(name) != value:
-                raise ValueError(
-                    f"run {self.run} was begun with {name} {state['fixed'].get(name)}, not {value}: "
-                    "resume with what it was begun with, or begin another run"
-                )
+        state = self.engine.restore(folder)
+        checkpoints.check_settings(self.run, state["fixed"], self.fixed)
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.loss, self.validation_loss, self.saved = state["loss"], state["validation_loss"], folder
         self.best = Best(**state["best"])
@@ -338,9 +337,10 @@ class _Trainer:
         """Write one evaluation line, the held-out loss and what the hook finds; say whether it is the best."""
         self.validation_loss = self._held_out_loss()
         exact = torch.full((), -1.0, device=self.accelerator.device)
+        looked = self.engine.whole_model() if self.hook else None
         if self.accelerator.is_main_process:
             self.bare.eval()
-            found = self.hook(self.bare, self.step) if self.hook else {}
+            found = self.hook(looked, self.step) if self.hook and looked else {}
             evaluation = {"validation_loss": self.validation_loss, **found}
             write_samples(self.run / METRICS, [{"step": self.step, "evaluation": evaluation}])
             self.trackers.log({f"evaluation/{name}": value for name, value in evaluation.items()}, self.step)
@@ -360,8 +360,11 @@ class _Trainer:
         self.engine.eval()
         mine = np.arange(accelerator.process_index, len(packed), accelerator.num_processes)
         total = torch.zeros((), device=accelerator.device)
-        for start in range(0, len(mine), size):
-            total += self.engine.loss(packed, mine[start : start + size])
+        for start in range(0, -(-len(packed) // accelerator.num_processes), size):
+            rows = mine[start : start + size]
+            # Who has no rows left computes all the same, since the others may wait for its part of the model.
+            part = self.engine.loss(packed, rows if len(rows) else np.zeros(1, np.int64))
+            total += part if len(rows) else 0.0
         loss = float(accelerator.reduce(total)) / packed.account.trained
         return loss if math.isfinite(loss) else None
 
@@ -377,9 +380,10 @@ class _Trainer:
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
-        if self.accelerator.is_main_process:
+        if pair := self.engine.whole():
+            model, adamw = pair
             checkpoints.save(
-                self.run, self.step, self.bare, self.tokenizer, self.adamw, state, keep=self.config.keep, best=best
+                self.run, self.step, model, self.tokenizer, adamw, state, keep=self.config.keep, best=best
             )
         self.saved = checkpoints.place_of(self.run, self.step)
         self.accelerator.wait_for_everyone()

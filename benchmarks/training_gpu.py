@@ -16,7 +16,8 @@ The modes:
     trainer         transformers' Trainer: bf16 autocast, SDPA, torch.compile, fused AdamW; rows glued likewise
 
 With ``--loss N`` it prints instead how N equal updates learn: the mode, the fp32 reference, and that reference
-with other micro-batches, which differs by rounding alone and so says what noise is. Needs torch, transformers,
+with other micro-batches, which differs by rounding alone and so says what noise is. With ``--profile`` it prints
+instead which kernels take the time of an update. Needs torch, transformers,
 accelerate, pydantic and, for lora, peft. Where aritmo is not installed, run it with PYTHONPATH=. from the root.
 """
 
@@ -66,10 +67,12 @@ def main() -> None:
     parser.add_argument("--host", action="store_true", help="make the weights in host memory, as a load does")
     parser.add_argument("--limit", type=float, help="GiB that torch may take of the GPU")
     parser.add_argument("--loss", type=int, help="compare the losses of so many updates")
+    parser.add_argument("--profile", action="store_true", help="which kernels take the time of an update")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
-        print(json.dumps(compare(args, args.mode[0]) if args.loss else measure(args, args.mode[0])), flush=True)
+        does = profile if args.profile else compare if args.loss else measure
+        print(json.dumps(does(args, args.mode[0])), flush=True)
         return
     codes = []
     for mode in args.mode:
@@ -131,6 +134,26 @@ def compare(args: argparse.Namespace, mode: str) -> dict[str, Any]:
         "noise": round(fmean(abs(a - b) for a, b in zip(other, reference, strict=True)), 5),
         "every_20th": {name: [round(loss, 4) for loss in losses[::20]] for name, losses in runs.items()},
     }  # fmt: skip
+
+
+def profile(args: argparse.Namespace, mode: str) -> dict[str, Any]:
+    """Return the milliseconds and calls of the kernels of one update, of those that take the most of it."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as watched
+
+    rows = texts((args.warm + 2) * args.batch * args.accumulate, args.context)
+    updates = _updates(args, mode, make(args, mode), rows)
+    for _ in range(args.warm):
+        next(updates)
+    kinds = [ProfilerActivity.CUDA] if DEVICE.type == "cuda" else [ProfilerActivity.CPU]
+    began = _now()
+    with watched(activities=kinds) as seen:
+        next(updates)
+    spent = {
+        one.key[:100]: (round(one.self_device_time_total / 1000, 2), one.count)
+        for one in sorted(seen.key_averages(), key=lambda one: -one.self_device_time_total)[:45]
+    }
+    return {"mode": mode, "model": args.model, "ms": round(1000 * (_now() - began), 1), "kernels": spent}
 
 
 def texts(rows: int, context: int) -> Packed:

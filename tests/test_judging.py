@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aritmo.judging import judge_samples, summarise
+from aritmo.numbers.classes import list_order5
 from aritmo.originals import Originals, origin_of
 from aritmo.statistics import chance_levels, wilson
 from aritmo.tasks import TASKS
 from aritmo.tasks.addition import Sum
 from aritmo.tasks.squares import Square
+from aritmo.verbatim import RUN, Repeated
 
 _MAGIC = [[17, 89, 71], [113, 59, 5], [47, 29, 101]]
 _LISTING = TASKS["squares"].completion(Square(1, tuple(np.ravel(_MAGIC).tolist())), "listing")
@@ -285,6 +287,45 @@ def test_the_summary_of_squares() -> None:
 def test_a_valid_square_that_is_new_counts_as_such() -> None:
     (group,) = summarise(judge_samples([_square(_LISTING)], _train([[2] * 3] * 3)))["groups"].values()
     assert group["squares"]["valid_new"] == _share(1, 1)
+
+
+def test_what_training_lacks_of_a_square_is_told_from_strict_to_loose() -> None:
+    """A nested square of order 5, beside training squares that share ever less with it."""
+    first, *others = list_order5(251)
+    nest = first.copy()
+    nest[0, [1, 2]], nest[4, [1, 2]] = first[0, [2, 1]], first[4, [2, 1]]
+    core = first[1:4, 1:4]
+    same_core = next(square for square in others if set(square[1:4, 1:4].flat) == set(core.flat))
+    other_core = next(square for square in others if set(square[1:4, 1:4].flat) != set(core.flat))
+    for square, unseen in (
+        (np.rot90(first), {"K1": False, "K2": False, "family": False, "pattern": False}),
+        (nest, {"K1": True, "K2": False, "family": False, "pattern": False}),
+        (same_core, {"K1": True, "K2": True, "family": False, "pattern": False}),
+        (np.rot90(core), {"K1": True, "K2": True, "family": False, "pattern": False}),
+        (other_core, {"K1": True, "K2": True, "family": False, "pattern": True}),
+        (np.array(_MAGIC), {"K1": True, "K2": True, "family": True, "pattern": True}),
+    ):
+        text = TASKS["squares"].completion(Square(1, tuple(first.ravel().tolist())), "listing")
+        verdict = _judged(_square(text), _train(square.tolist()))
+        assert verdict["valid"], verdict["reasons"]
+        assert verdict["unseen"] == unseen
+
+
+def test_a_pattern_is_known_around_another_centre_and_a_wrong_square_has_none() -> None:
+    shifted = [[cell + 6 for cell in row] for row in np.rot90(_MAGIC).tolist()]
+    verdict = _judged(_square(_LISTING), _train(shifted))
+    assert verdict["unseen"] == {"K1": True, "K2": True, "family": True, "pattern": False}
+    assert _judged(_square(_LISTING.replace("17 89", "17 91")), _train(shifted))["unseen"] is None
+    assert _judged(_square(_LISTING))["unseen"] is None
+
+
+def test_valid_squares_that_differ_are_counted_once() -> None:
+    turned = TASKS["squares"].completion(Square(1, tuple(np.rot90(_MAGIC).ravel().tolist())), "listing")
+    samples = [_square(text) for text in (_LISTING, turned, _LISTING, "none")]
+    repeated = [Repeated(10, 9, 9), Repeated(30, 0, 0), Repeated(0, 0, 0), Repeated(1, 0, 0)]
+    (group,) = summarise(judge_samples(samples, _train(_MAGIC), repeated))["groups"].values()
+    assert group["squares"]["different"] == 1
+    assert group["squares"]["verbatim"] == {"run": RUN, "longest": 9, "count": 9, "of": 41, "share": 9 / 41}
 
 
 def test_without_a_corpus_the_shares_of_origin_are_of_nothing() -> None:

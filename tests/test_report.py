@@ -19,6 +19,7 @@ from aritmo.report import page, squares, verdict_lines, write_report
 from aritmo.report.words import figure
 from aritmo.tasks import TASKS
 from aritmo.tasks.squares import Square
+from aritmo.verbatim import find_repeated
 
 HOSTILE = [
     "<script>alert('x')</script>",
@@ -125,7 +126,8 @@ def make_run(run: Path) -> list[Path]:
         samples, train = (
             _square_samples(random) if task == "squares" else (_problem_samples(task, style, random), None)
         )
-        verdicts = list(judge_samples(samples, train))
+        repeated = find_repeated([str(sample["text"]) for sample in samples], [str(samples[0]["text"])])
+        verdicts = list(judge_samples(samples, train, repeated if task == "squares" else None))
         write_samples(part / "verdicts.jsonl", verdicts)
         write_samples(part / "metrics.jsonl", _metrics(random))
         write_json(part / "summary.json", summarise(verdicts))
@@ -258,6 +260,44 @@ def test_tables_show_the_counts_of_the_summary(parts: list[Path], html: str) -> 
         summary = json.loads((part / "summary.json").read_text("utf-8"))
         for *_, of in summary["groups"]["test"]["by_length"]:
             assert f"of {of}" in text
+
+
+def test_what_is_new_stands_beside_the_source_report_and_what_is_repeated_is_told(
+    parts: list[Path], html: str
+) -> None:
+    text = _Page(html).text
+    squares = json.loads((parts[0] / "summary.json").read_text("utf-8"))["groups"]["test"]["squares"]
+    assert squares["different"] > 0
+    assert f"{squares['different']:,} of the valid squares are different" in text
+    verbatim = squares["verbatim"]
+    assert 0 < verbatim["count"] < verbatim["of"]
+    told = (
+        f"Of the {verbatim['of']:,} words written, {figure(verbatim['share'])} % stand in training texts in runs"
+    )
+    assert f"{told} of 8 or more, at most {verbatim['longest']} in a row." in text
+    for name, title in page._SQUARE_ROWS:
+        if name.startswith("valid"):
+            row = group_row(text, title)
+            assert row.endswith("none")
+    assert "80.55 % (29 of 36)" in group_row(text, "cells that are prime")
+
+
+def group_row(text: str, title: str) -> str:
+    """Return the first row of the table that begins with a title, up to what the source report had."""
+    found = re.search(rf"{re.escape(title)} [\d,]+ of [\d,]+ .*?(none of 4|none|29 of 36\))", text)
+    assert found
+    return found[0]
+
+
+def test_a_summary_of_an_earlier_version_is_shown_without_them(parts: list[Path], tmp_path: Path) -> None:
+    summary = json.loads((parts[0] / "summary.json").read_text("utf-8"))
+    for name in ("verbatim", "different", "valid_new_nest", "valid_unseen_family", "valid_unseen_pattern"):
+        del summary["groups"]["test"]["squares"][name]
+    write_json(tmp_path / "summary.json", summary)
+    text = _Page(write_report(tmp_path, [tmp_path], tmp_path / "report.html").read_text("utf-8")).text
+    assert "valid and not copied" in text
+    assert "stand in training texts" not in text
+    assert "pattern (u, a)" not in text
 
 
 def test_exactly_the_composites_are_marked(html: str) -> None:

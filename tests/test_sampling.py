@@ -348,3 +348,10 @@ def test_texts_come_in_the_order_of_the_prompts_while_work_goes_on(
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SamplingConfig(**wrong)
+
+
+def test_tokens_are_counted_and_the_end_among_them(tokenizer: PreTrainedTokenizerFast) -> None:
+    """In this alphabet every token but the padding is one character."""
+    written = _texts(_model(), tokenizer, _PROMPTS, SamplingConfig(max_new_tokens=40, temperature=1.0))
+    assert [w.tokens for w in written] == [len(w.text.replace("<pad>", "?")) + w.finished for w in written]
+    assert {w.finished for w in written} == {True, False}

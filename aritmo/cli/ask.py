@@ -21,6 +21,9 @@ def ask(
     centre: Annotated[
         str | None, typer.Option(help="The centre of the square that is asked for; without it any square.")
     ] = None,
+    order: Annotated[
+        int, typer.Option(help="Of squares: 3, or 5 or 7 for nested ones, which are asked for by their centre.")
+    ] = 3,
     file: Annotated[Path | None, typer.Option(help="Problems, one a line; - is standard input.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A run, a folder or a name; without it a model that is shipped.")
@@ -54,7 +57,7 @@ def ask(
         raise ValueError("nothing or too much to ask: give one problem, or --file with one a line")
     lines = read_lines(file) if file else [Line("", given[0])]
     right = asked = 0
-    for record in answers(task, lines, model, style, Manner(temperature, seed)):
+    for record in answers(task, lines, model, style, Manner(temperature, seed), order):
         asked += 1
         right += record["verdict"]["valid"]
         if json:

@@ -1,7 +1,7 @@
 """``aritmo judge``: every text right or wrong, and why; copied or invented."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ def judge(
 ) -> None:
     """Judge samples exactly and print the shares with 95 % intervals."""
     from aritmo.corpus import Corpus
-    from aritmo.experiment import judge_run
+    from aritmo.verdicts import judge_run
 
     summary = judge_run(samples, Corpus(corpus) if corpus else None, out)
     if json:
@@ -40,8 +40,21 @@ def judge(
                 if isinstance(value, dict) and "low" in value
             ],
         )
+        for line in _told(group.get("squares", {})):
+            print(f"  {line}")
         for reason, count in group["reasons"][:8]:
             print(f"  {count:>6,}  {reason}")
+
+
+def _told(squares: dict[str, Any]) -> list[str]:
+    """Return what is counted of squares and has no interval."""
+    lines = [f"{squares['different']:,} different valid squares"] if squares else []
+    if verbatim := squares.get("verbatim"):
+        lines.append(
+            f"{verbatim['count']:,} of {verbatim['of']:,} words ({100 * verbatim['share']:.2f} %) stand in "
+            f"training in runs of {verbatim['run']} or more, at most {verbatim['longest']:,} in a row"
+        )
+    return lines
 
 
 def _percents(share: dict[str, float | None]) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     experiment: Annotated[
-        str | None, typer.Option(help="Compare in place of a run: tokenizer, or attempts (the report's two).")
+        str | None, typer.Option(help="Compare in place of a run: tokenizer, attempts or primality.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="The experiment's: small for a CPU, full for a GPU.")] = None,
     vocabulary: Annotated[

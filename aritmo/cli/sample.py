@@ -1,7 +1,7 @@
 """``aritmo sample``: let a model write."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,11 +34,23 @@ def sample(
     top_k: Annotated[int, typer.Option(help="Keep so many of the likeliest tokens; 0 keeps all.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts written at once.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the problems and of the writing.")] = 0,
+    precision: Annotated[
+        Literal["auto", "no", "bf16"], typer.Option(help="no is float32; auto is bf16 on a GPU that has it.")
+    ] = "auto",
+    guided: Annotated[
+        bool,
+        typer.Option(
+            "--guided",
+            help="Leave out tokens that lead to no valid square any more (squares of order 3, style listing), and "
+            "write OUT-bare without that beside it.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Let a model write on the problems of a split, each text from its own random stream."""
     from aritmo.config import build
     from aritmo.corpus import Corpus
+    from aritmo.distributed import place
     from aritmo.experiment import sample_problems
     from aritmo.sampling import SamplingConfig
     from aritmo.tasks import TaskOptions
@@ -54,8 +66,15 @@ def sample(
         },
     )  # fmt: skip
     options = TaskOptions(min_digits=min_digits, max_digits=max_digits)
-    written = sample_problems(model, corpus, task, style, split, count, options, sampling, out)
+    account = sample_problems(model, corpus, task, style, split, count, options, sampling, out, guided, precision)
+    here = place()
+    here.destroy_process_group()
+    if not here.is_main_process:
+        return
     if json:
-        print_json({"samples": written, "file": str(out)})
-    else:
-        print(f"{written:,} samples: {out}")
+        print_json(account)
+        return
+    for way, part in (("guided, ", account), ("bare, ", account["bare"])) if guided else (("", account),):
+        valid = f", {part['valid']['count']:,} valid ({100 * part['valid']['share']:.2f} %)" if guided else ""
+        speed = f"{part['tokens_per_second']:,.0f} tokens/s"
+        print(f"{way}{part['samples']:,} samples{valid}, {speed}: {part['file']}")

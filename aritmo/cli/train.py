@@ -18,7 +18,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     corpus: Annotated[Path | None, typer.Option(help="The corpus to learn.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Train a shipped model again, from nothing: adder or tutor; no corpus.")
+        str | None, typer.Option(help="Train a shipped model again, without a corpus: adder, tutor or squares.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="tiny, gpt2 ... gpt2-xl, gpt-j-6b, a folder, or a Hub name.")
@@ -69,6 +69,7 @@ def train(
     """Train a model on a corpus, with checkpoints, held-out scores and metrics in a file."""
     from aritmo.config import load_config, read_yaml
     from aritmo.corpus import Corpus
+    from aritmo.distributed import place
     from aritmo.experiment import PartConfig, train_alone
 
     if recipe:
@@ -97,6 +98,10 @@ def train(
     }  # fmt: skip
     settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
     result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
+    here = place()
+    here.destroy_process_group()
+    if not here.is_main_process:
+        return
     if json:
         print_json(
             {

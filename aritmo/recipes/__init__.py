@@ -1,4 +1,4 @@
 """Recipes: what trained the shipped models, from nothing, each under the name of its model."""
 
-RECIPES = ("adder", "tutor")
+RECIPES = ("adder", "tutor", "squares")
 """The recipes by name, in the order in which help shows them."""

@@ -5,28 +5,30 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo.files import check_free, write_json
 from aritmo.models import quiet_transformers
 from aritmo.progress import Progress, rate
 from aritmo.recipes import RECIPES
 from aritmo.recipes.siblings import NOT_ASKED, Batch, Course, Siblings
+from aritmo.recipes.squares_learner import LlamaLearner
 from aritmo.records import write_samples
 from aritmo.stopping import signals
 
 Reason = Literal["done", "time", "stopped"]
+M = TypeVar("M", bound=PreTrainedModel)
 
 LOG, TOLD = "log.jsonl", "recipe.json"
 _LOGGED = 100
 """There are about so many lines in the log of a training."""
 
 
-class Recipe(Protocol):
+class Recipe(Protocol[M]):
     """What tells one recipe from another. ``steps`` is how many updates the shipped model had."""
 
     @property
@@ -38,7 +40,7 @@ class Recipe(Protocol):
     @property
     def course(self) -> Course: ...
 
-    def model(self, seed: int) -> GPT2LMHeadModel:
+    def model(self, seed: int) -> M:
         """Return a fresh model."""
         ...
 
@@ -48,8 +50,21 @@ class Recipe(Protocol):
         """Yield batches for one model without end; ``done`` says what share of the work is behind it."""
         ...
 
-    def finish(self, model: GPT2LMHeadModel) -> PreTrainedTokenizerBase:
+    def finish(self, model: M) -> PreTrainedTokenizerBase:
         """Make a trained model what is saved, in place, and return its tokenizer."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a recipe can do besides: look at its training kind by kind, and measure what it has made."""
+
+    def look(self, batch: Batch, losses: Tensor, right: Tensor) -> dict[str, Any]:
+        """Return what the log says of a batch, given the loss at each place and where the likeliest is right."""
+        ...
+
+    def tell(self, folder: Path, told: dict[str, Any]) -> None:
+        """Measure the model saved in a folder, and write its card."""
         ...
 
 
@@ -73,22 +88,22 @@ class Baked:
         }  # fmt: skip
 
 
-def find_recipe(name: str, toy: bool = False) -> Recipe:
+def find_recipe(name: str, toy: bool = False) -> Recipe[Any]:
     """Return a recipe by name; ``toy`` makes it small enough to try in seconds on a CPU.
 
     Raises ValueError for a name that is not there.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe: got {name!r}, allowed {', '.join(RECIPES)}")
-    from aritmo.recipes import adder, tutor
+    from aritmo.recipes import adder, squares, tutor
 
-    full: dict[str, Recipe] = {"adder": adder.FULL, "tutor": tutor.FULL}
-    toys: dict[str, Recipe] = {"adder": adder.TOY, "tutor": tutor.TOY}
+    full: dict[str, Recipe[Any]] = {"adder": adder.FULL, "tutor": tutor.FULL, "squares": squares.FULL}
+    toys: dict[str, Recipe[Any]] = {"adder": adder.TOY, "tutor": tutor.TOY, "squares": squares.TOY}
     return (toys if toy else full)[name]
 
 
 def bake(
-    recipe: Recipe,
+    recipe: Recipe[Any],
     out: Path,
     *,
     seed: int = 0,
@@ -108,21 +123,32 @@ def bake(
     out.mkdir(parents=True, exist_ok=True)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     course = replace(recipe.course, rate=learning_rate) if learning_rate else recipe.course
-    learner = Siblings([recipe.model(seed)], course, device)
-    baked = _train(recipe, learner, out, seed, steps or recipe.steps, minutes, processes)
+    model, steps = recipe.model(seed), steps or recipe.steps
+    llama = isinstance(model, LlamaForCausalLM)
+    learner = LlamaLearner(model, course, device) if llama else Siblings([model], course, device)
+    baked = _train(recipe, learner, out, seed, steps, minutes, processes)
     model = learner.model(0)
     tokenizer = recipe.finish(model)
     with quiet_transformers():
         model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    told = {"recipe": recipe.name, "seed": seed, "device": where, "torch": torch.__version__}
-    write_json(out / TOLD, told | baked.plain())
+    told = {"recipe": recipe.name, "seed": seed, "steps": steps, "minutes": minutes, "device": where}
+    told |= {"torch": torch.__version__, **baked.plain()}
+    write_json(out / TOLD, told)
+    if isinstance(recipe, Telling):
+        recipe.tell(out, told)
     return baked
 
 
 def _train(
-    recipe: Recipe, learner: Siblings, out: Path, seed: int, steps: int, minutes: float | None, processes: int
+    recipe: Recipe[Any],
+    learner: Siblings | LlamaLearner,
+    out: Path,
+    seed: int,
+    steps: int,
+    minutes: float | None,
+    processes: int,
 ) -> Baked:
     began, tokens = time.monotonic(), 0
     reason: Reason = "done"
@@ -141,12 +167,15 @@ def _train(
             ended = learner.updates >= steps
             out_of_time = not ended and done() >= 1
             if learner.updates % every == 0 or ended or out_of_time or caught:
-                loss, wrong = losses.item(), _wrong(learner, batch)
-                seconds = time.monotonic() - began
+                loss, seconds = losses.item(), time.monotonic() - began
+                each, right = learner.read(batch)
+                wrong = _wrong(batch, right)
                 line = {"step": learner.updates, "loss": loss, "wrong": wrong, "tokens": tokens}
                 if loss != loss:
                     raise ValueError(f"the loss is {loss} at step {learner.updates:,}: lower the learning rate")
-                write_samples(out / LOG, [line | {"seconds": round(seconds, 1)}])
+                line["seconds"] = round(seconds, 1)
+                line |= recipe.look(batch, each, right) if isinstance(recipe, Telling) else {}
+                write_samples(out / LOG, [line])
                 progress.advance(0, f"loss {loss:.4f}, {rate(tokens / seconds)} tokens/s")
             progress.advance()
             if caught or ended or out_of_time:
@@ -155,8 +184,7 @@ def _train(
     return Baked(out, reason, learner.updates, tokens, time.monotonic() - began, loss, wrong)
 
 
-def _wrong(learner: Siblings, batch: Batch) -> float:
+def _wrong(batch: Batch, right: Tensor) -> float:
     """Return the share of the asked tokens of a batch that would be written wrong."""
     asked = batch.labels != NOT_ASKED
-    right: Tensor = learner.read(batch)[1]
     return float((~right & asked).sum() / asked.sum())

@@ -29,7 +29,8 @@ class Batch(NamedTuple):
 
     ``tokens``, ``positions`` and ``labels`` are (models, tokens); the label of a place is its next token or
     ``NOT_ASKED``. ``ends`` (texts of all models + 1,) int32 holds the borders of the texts in the flat tokens,
-    from 0 on; ``longest`` is at least the length of each text.
+    from 0 on; ``longest`` is at least the length of each text. ``kinds``, shaped like the labels, says of what
+    kind of step each label is, where a recipe tells them apart.
     """
 
     tokens: Tensor
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     labels: Tensor
     ends: Tensor
     longest: int
+    kinds: Tensor | None = None
 
 
 def cosine(done: float) -> float:

@@ -156,6 +156,9 @@ _SQUARE_ROWS = (
     ("claims_right", "no false sum claimed"),
     ("valid", "valid: all of these"),
     ("valid_new", "valid and not copied"),
+    ("valid_new_nest", "valid, its nest not in training"),
+    ("valid_unseen_family", "valid, its centre or pair sum not in training"),
+    ("valid_unseen_pattern", "valid, its pattern (u, a) not in training"),
     ("copied", "copied from training"),
     ("near_copy", "near copy"),
     ("invented", "invented"),
@@ -165,6 +168,9 @@ _SOURCE = {
     "sums_equal": "none of 4",
     "valid": "none",
     "valid_new": "none",
+    "valid_new_nest": "none",
+    "valid_unseen_family": "none",
+    "valid_unseen_pattern": "none",
 }
 _CHANCE = {
     "cells_prime": re.compile(r"odd number of \d+ digits? prime"),

@@ -34,7 +34,7 @@ SHIPPED = {
         # A centre that is too large has a sentence of its own, so longer numbers are read.
         {("squares", "tutorial"): 6, ("primality", "halves"): 4},
         "5ff6c9725a6f365a5c5ef84fc6836b6e70361d912c5c3087398a14c084652c54",
-        {("squares", "tutorial"): 5200, ("primality", "halves"): 1},
+        {("squares", "tutorial"): 7600, ("primality", "halves"): 1},
     ),
 }
 """The shipped models by name; of several that write a task in the same style the first is asked."""

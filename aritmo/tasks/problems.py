@@ -55,6 +55,17 @@ def read_square(text: str, most: int) -> Square:
     return Square(0, wanted=Wanted() if asked == ANY else Wanted(centre=_read_number(asked, most)))
 
 
+def of_order(problem: Any, order: int) -> Any:
+    """Return a problem that was read, a square as one of this order. Raises ValueError where that is none."""
+    if order == 3:
+        return problem
+    if not isinstance(problem, Square) or problem.wanted is None:
+        raise ValueError(f"--order {order} is for squares: leave it out")
+    if problem.wanted.centre is None:
+        raise ValueError(f"a square of order {order} is asked for by its centre: name one, like 1607")
+    return problem._replace(wanted=problem.wanted._replace(order=order))
+
+
 ANY = "any"
 READERS: dict[str, Callable[[str, int], Any]] = {
     "squares": read_square,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aritmo.numbers.randomness import Split
 from aritmo.numbers.squares import SquareCheck, check_square, key, line_sums
 from aritmo.tasks import squares_tutorial as tutorial
+from aritmo.tasks.squares_nested import ENOUGH
 from aritmo.tasks.squares_pool import NAME, VERSION, squares_between, turned
 from aritmo.tasks.squares_search import LIMIT, Search, search_for
 from aritmo.tasks.task import Ask, TaskOptions, Verdict
@@ -181,9 +182,11 @@ class Squares:
         return _verdict(problem.wanted, cells, [*wrong, *missing], len(wrong))
 
 
-def _verdict(wanted: Wanted | None, cells: NDArray[np.int64], amiss: list[str], wrong_claims: int) -> Verdict:
+def _verdict(
+    wanted: Wanted | None, cells: NDArray[np.int64], amiss: list[str], wrong_claims: int, nested: bool = False
+) -> Verdict:
     """Return the verdict on a square that was written, with what is amiss in the text around it."""
-    check = check_square(cells)
+    check = check_square(cells, nested)
     unasked = _judge_wanted(wanted, check) if wanted else []
     reasons = (*unasked, *check.defects, *amiss)
     details = {
@@ -207,10 +210,11 @@ def _judge_tutorial(problem: Square, completion: str) -> Verdict:
     reading = tutorial.read(asked, completion)
     amiss = [f"first wrong step: {reading.first_wrong}"] if reading.first_wrong else []
     if reading.cells is None:
-        verdict = Verdict(False, None, ("unreadable: the text ends in no square of three rows", *amiss))
+        verdict = Verdict(False, None, ("unreadable: the text ends in no square of 3, 5 or 7 rows", *amiss))
     else:
-        wanted = None if asked is None else _wanted_by(asked)
-        verdict = _verdict(wanted, np.array(reading.cells, dtype=np.int64), amiss, len(amiss))
+        wanted = Wanted(order=3) if asked is None else _wanted_by(asked)
+        nested = len(reading.cells) > 3
+        verdict = _verdict(wanted, np.array(reading.cells, dtype=np.int64), amiss, len(amiss), nested)
     verdict.details["first_wrong"] = reading.first_wrong
     return verdict
 
@@ -225,13 +229,17 @@ def _asked_search(problem: Square) -> Search | None:
         )
     if wanted is None:
         return search_for(cells) if cells else None
-    if wanted.order not in (None, 3) or wanted.magic_sum is not None:
-        raise ValueError("style tutorial asks for order 3 by number, centre or any: do so, or choose listing")
-    return Search(wanted.centre, wanted.start, wanted.skip) if wanted.centre is not None else None
+    order = wanted.order or 3
+    if wanted.magic_sum is not None or not (order == 3 or (order in ENOUGH and wanted.centre is not None)):
+        raise ValueError(
+            "style tutorial asks for order 3 by number, centre or any, and for orders 5 and 7 by centre: "
+            "do so, or choose listing"
+        )
+    return Search(wanted.centre, wanted.start, wanted.skip, order) if wanted.centre is not None else None
 
 
 def _wanted_by(search: Search) -> Wanted:
-    return Wanted(centre=search.centre, start=search.start, skip=search.skip)
+    return Wanted(search.order, search.centre, start=search.start, skip=search.skip)
 
 
 def numbered(split: Split, index: int) -> int:

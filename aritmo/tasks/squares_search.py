@@ -17,41 +17,48 @@ Every such square is found: of its cells below c take the least for p and the ne
 
 from collections.abc import Generator, Iterator
 from functools import lru_cache
-from itertools import count
 from typing import NamedTuple
 
 from aritmo.numbers.primes import sieve
 
 LIMIT = 10_000
 """Every cell is below this."""
-_COUNTS = 16
+COUNTS = 16
 """Counts of squares to pass over that are symbols, from 0. One square in fifteen needs a higher one."""
 _PRIME = sieve(2 * LIMIT).tobytes()
 
-WORDS = {
-    name: spelt
-    for spelt in [
-        *(" *", " .\n", "\n  +", " ~", " !\n", " /\n", "Ask: ", "<end>", "Any\n", "Centre", " from", " skip"),
-        *("\nTwice", " none", "Practice\n", "Prime", " yes\n", " no\n"),
-    ]
-    for name in [spelt.strip(" \n:<>")]
-}
+MEMBERS = 64
+"""Numbers of members that are symbols, from 0."""
+_SPELT = [
+    *(" *", " .\n", "\n  +", " ~", " !\n", " /\n", "Ask: ", "<end>", "Any\n", "Centre", " from", " skip"),
+    *("\nTwice", " none", "Practice\n", "Prime", " yes\n", " no\n"),
+]
+_SPELT_NESTED = ["Order5 ", "Order7 ", "\nFree", "\nRing", "\nTop", "\nLeft", "\n  -", "\nAgain"]
+_SPELT_USED = ["\nAll", " used"]
+WORDS = {spelt.strip(" \n:<>"): spelt for spelt in [*_SPELT, *_SPELT_NESTED, *_SPELT_USED]}
 """Each word as it is spelt, with the white space around it, by its name."""
 SYMBOLS = [
     *(f" {low:02}" for low in range(100)),
     *(f"'{high}" for high in range(2 * LIMIT // 100)),
-    *WORDS.values(),
-    *(f" {left}x" for left in range(_COUNTS)),
+    *_SPELT,
+    *(f" {left}x" for left in range(COUNTS)),
+    *_SPELT_NESTED,
+    *(f" #{number}" for number in range(MEMBERS)),
+    *_SPELT_USED,
 ]
 """Every symbol by its number in a model's vocabulary. No sequence of them spells what another one spells."""
 
 
 class Search(NamedTuple):
-    """What is searched: a square of a centre, in a list from ``start`` on (0: from the centre), after ``skip``."""
+    """What is searched: a square of a centre, in a list from ``start`` on (0: from the centre), after ``skip``.
+
+    An ``order`` above 3 asks for a nested square (``squares_nested``), which passes over none.
+    """
 
     centre: int
     start: int = 0
     skip: int = 0
+    order: int = 3
 
 
 class Step(NamedTuple):
@@ -80,8 +87,9 @@ def is_prime(n: int) -> bool:
 
 def request(search: Search) -> list[int | str]:
     """Return the items that ask for a search."""
-    centre, start, skip = search
-    items: list[int | str] = ["Centre", centre]
+    centre, start, skip, order = search
+    items: list[int | str] = [] if order == 3 else [f"Order{order}"]
+    items += ["Centre", centre]
     items += ["from", start] if start else []
     return items + (["skip", f"{skip}x"] if skip else [])
 
@@ -91,20 +99,30 @@ def starts(centre: int) -> range:
     return range(centre - 6, 3, -6)
 
 
-def steps(search: Search) -> Iterator[Step]:
-    """Yield every step of a search, the request aside."""
-    c, start, skip = search
+def lower_primes(search: Search) -> Iterator[int]:
+    """Yield the primes of a search's list, falling."""
+    centre, start, *_ = search
+    return (p for p in starts(centre) if _PRIME[p] and (not start or p <= start))
+
+
+def steps(
+    search: Search, lower: Iterator[int] | None = None, members: list[int] | None = None
+) -> Generator[Step, None, Found | None]:
+    """Yield every step of a search of order 3, the request aside, and return what it finds.
+
+    The list is made of ``lower``, falling numbers below the centre: ``lower_primes`` unless something else is
+    practised. Where ``members`` are given, they are filled and numbered, as a nested square wants it.
+    """
+    c, start, skip, _ = search
     yield Step("twice", "Twice")
     yield Step("twice", 2 * c)
     if not start:
         yield Step("centre", c)
         yield Step("centre", c)
-    members: list[int] = []
-    entries = count(1)
-    for p in starts(c):
-        if (start and p > start) or not _PRIME[p]:
-            continue
-        entry, q = next(entries), 2 * c - p
+    numbered, members = members is not None, [] if members is None else members
+    known: set[int] = set()
+    for entry, p in enumerate(lower_primes(search) if lower is None else lower, 1):
+        q = 2 * c - p
         yield Step("next", p, entry)
         yield Step("mirror", q, entry, (p,))
         if q >= LIMIT:
@@ -112,17 +130,22 @@ def steps(search: Search) -> Iterator[Step]:
         if not _PRIME[q]:
             continue
         yield Step("star", "*", entry, (p, q))
-        found, skip = yield from _walk(c, p, members, skip, entry)
-        if found:
-            return
-        yield Step("stop", ".", entry, (p,))
+        if numbered:
+            yield Step("count", f"#{len(members) + 1}", entry)
+        found, skip = yield from _walk(c, p, members, known, skip, entry)
         members.append(p)
+        known.add(p)
+        if found:
+            return found
+        yield Step("stop", ".", entry, (p,))
     yield Step("none", "none")
+    return None
 
 
-def _walk(c: int, p: int, members: list[int], skip: int, entry: int) -> Generator[Step, None, tuple[bool, int]]:
-    """Yield the steps of a new member; return whether its square came, and how many are left to skip."""
-    known = set(members)
+def _walk(
+    c: int, p: int, members: list[int], known: set[int], skip: int, entry: int
+) -> Generator[Step, None, tuple[Found | None, int]]:
+    """Yield the steps of a new member; return its square if that came, and how many are left to skip."""
     for y in reversed(members):
         z = 2 * y - p
         yield Step("earlier", y, entry, (p,))
@@ -141,11 +164,11 @@ def _walk(c: int, p: int, members: list[int], skip: int, entry: int) -> Generato
         if not skip:
             yield Step("found", "!", entry, (c - a, c + a, z))
             yield from (Step("square", item, 0, (cell,)) for cell, item in _rows(cells_of(c, p, y)))
-            return True, skip
+            return (p, y, z), skip
         skip -= 1
         yield Step("pass", "~", entry, (c - a, c + a, z))
         yield Step("left", f"{skip}x", entry)
-    return False, skip
+    return None, skip
 
 
 def is_square(c: int, p: int, y: int) -> bool:

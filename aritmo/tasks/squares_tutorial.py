@@ -5,20 +5,12 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from aritmo.tasks.squares_search import (
-    LIMIT,
-    Search,
-    Step,
-    found_by,
-    is_prime,
-    request,
-    spell,
-    starts,
-    steps,
-)
+from aritmo.tasks.squares_nested import BELOW, ENOUGH, all_steps, nested_square
+from aritmo.tasks.squares_search import LIMIT, Search, Step, found_by, is_prime, request, spell, starts
 
 Item = int | str
 
+_ORDERS = {f"Order{order}": order for order in ENOUGH}
 _NUMBER = re.compile(r"([0-9]{2})'(0|[1-9][0-9]{0,5})")
 _SKIP = re.compile(r"[1-9][0-9]{0,3}x")
 _TOLD = {
@@ -38,11 +30,22 @@ _TOLD = {
     "left": "{item} is how many squares are left to pass over",
     "square": "cell {0} of the square is {item}",
     "none": "the list has ended without the square",
+    "count": "the number of the new member is {item}",
+    "free": "the list of members goes on with {item}",
+    "ring": "the ring goes on with {item}",
+    "total": "{0} + {1} is {item}",
+    "less": "the line goes on with {item}",
+    "index": "the next number in the list is {item}",
+    "pair": "the next cell in the list is {item}",
+    "rest": "{0} - {1} leaves {item}",
+    "decide": "the search goes on with {item}",
+    "match": "the number in the list of what is left is {item}",
+    "rows": "the square goes on with {item}",
 }
 
 
 class Reading(NamedTuple):
-    """What a completion says: its nine cells, None where it ends in no square, and its first wrong step."""
+    """What a completion says: its rows of cells, None where it ends in no square, and its first wrong step."""
 
     cells: list[list[int]] | None
     first_wrong: str | None
@@ -55,7 +58,7 @@ def prompt(search: Search | None) -> str:
 
 def completion(search: Search, named: bool) -> str:
     """Return the search; where the prompt does not name it (``named``), its request comes first."""
-    return "".join(map(spell, [*([] if named else request(search)), *(step.item for step in steps(search))]))
+    return "".join(map(spell, [*([] if named else request(search)), *(step.item for step in all_steps(search))]))
 
 
 def foreseen(search: Search | None, text: str) -> str | None:
@@ -77,7 +80,7 @@ def read_prompt(text: str) -> Search | None:
     search, rest = _read_request(items[1:])
     if items[0] != "Ask:" or rest:
         raise ValueError(f"no search in {text[:60]!r}: ask «{prompt(Search(1607))}» or «{prompt(None).strip()}»")
-    if found_by(search) is None:
+    if (found_by(search) if search.order == 3 else nested_square(search)) is None:
         raise ValueError(_no_square(search))
     return search
 
@@ -89,12 +92,24 @@ def read(search: Search | None, text: str) -> Reading:
     if search is None:
         try:
             search, items = _read_request(items)
+            if search.order != 3:
+                raise ValueError(f"order {search.order} is asked for by its centre alone: name a centre")
         except ValueError as error:
             return Reading(cells, f"the request: {error}")
     return Reading(cells, _first_wrong(search, items))
 
 
+def written_square(text: str) -> list[list[int]] | None:
+    """Return the rows of the square at the end of a text, whatever its steps, None where there is none."""
+    return _written_square(_items(text[text.rfind("!") :]))
+
+
 def _no_square(search: Search) -> str:
+    if search.order != 3:
+        return (
+            f"the search for a nested square of order {search.order} with centre {search.centre} finds none: "
+            f"ask for another centre, like 1607"
+        )
     if search.start or search.skip:
         return f"the search {''.join(map(spell, request(search)))} finds no square: ask for the centre alone"
     return (
@@ -116,9 +131,13 @@ def _read_request(items: Sequence[Item]) -> tuple[Search, list[Item]]:
 
     Raises ValueError for another form, for a centre that no square has, and a start that no list has.
     """
+    order = 3
+    match items:
+        case [str(word), *rest] if word in _ORDERS:
+            order, items = _ORDERS[word], rest
     match items:
         case ["Centre", int(centre), *rest]:
-            _check_centre(centre)
+            _check_centre(centre, order)
         case _:
             raise ValueError("it does not begin with «Centre» and a number: name a centre, like 07'16 for 1607")
     start = skip = 0
@@ -128,14 +147,16 @@ def _read_request(items: Sequence[Item]) -> tuple[Search, list[Item]]:
         case ["from", *_]:
             raise ValueError(f"«from» names no prime 6, 12, 18 ... below the centre {centre}: begin at one")
     match rest:
-        case ["skip", str(times), *rest] if _SKIP.fullmatch(times):
+        case ["skip", str(times), *rest] if order == 3 and _SKIP.fullmatch(times):
             skip = int(times[:-1])
         case ["skip", *_]:
-            raise ValueError("«skip» names no count like 2x: give one")
-    return Search(centre, start, skip), rest
+            raise ValueError("«skip» names no count like 2x of squares of order 3: give one, or leave it out")
+    return Search(centre, start, skip, order), rest
 
 
-def _check_centre(centre: int) -> None:
+def _check_centre(centre: int, order: int) -> None:
+    if order != 3 and centre >= BELOW:
+        raise ValueError(f"centre {centre:,} is too large: order {order} is searched for centres below {BELOW:,}")
     if centre >= LIMIT:
         raise ValueError(f"centre {centre:,} is too large: the search is for cells below {LIMIT:,}, so give less")
     if centre % 2 == 0:
@@ -148,18 +169,27 @@ def _check_centre(centre: int) -> None:
 
 
 def _written_square(items: Sequence[Item]) -> list[list[int]] | None:
-    """Return the three rows at the end of a text, behind its «!», if they are there and nothing else is."""
-    tail = list(items[items.index("!") + 1 :]) if "!" in items else []
-    cells = [item for item in tail if isinstance(item, int)]
-    if len(tail) != 11 or len(cells) != 9 or tail[3] != "/" or tail[7] != "/":
-        return None
-    return [cells[:3], cells[3:6], cells[6:]]
+    """Return the rows behind the last «!» of a text, if they make a square and nothing else is there."""
+    rows: list[list[int]] = [[]]
+    for item in items[_last(items, "!") + 1 :] if "!" in items else []:
+        if isinstance(item, int):
+            rows[-1].append(item)
+        elif item == "/":
+            rows.append([])
+        else:
+            return None
+    square = len(rows) in (3, *ENOUGH) and all(len(row) == len(rows) for row in rows)
+    return rows if square else None
+
+
+def _last(items: Sequence[Item], sign: str) -> int:
+    return len(items) - 1 - list(reversed(items)).index(sign)
 
 
 def _first_wrong(search: Search, items: Sequence[Item]) -> str | None:
     """Return a sentence on the first item that is not the true one, None where all are."""
     before = Step("request", search.centre)
-    for step, written in zip_longest(steps(search), items):
+    for step, written in zip_longest(all_steps(search), items):
         if step is None:
             return "text after the search"
         if step.item != written:

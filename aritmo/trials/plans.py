@@ -14,7 +14,8 @@ class Subject:
     """A task to be learned from training sets of several sizes, numbers having up to ``digits`` digits.
 
     ``sizes`` count different examples, rising; each set begins with the smaller ones. An update takes
-    ``batch`` examples, whatever the size and however they are cut.
+    ``batch`` examples, whatever the size and however they are cut. With ``every`` all numbers of the test
+    families are asked at the end, which only a task of one number can do.
     """
 
     task: str
@@ -23,6 +24,7 @@ class Subject:
     sizes: tuple[int, ...]
     batch: int
     updates: int
+    every: bool = False
 
     @property
     def name(self) -> str:
@@ -103,9 +105,12 @@ PLANS: dict[str, dict[str, Plan]] = {
         "full": Plan(
             "tokenizer",
             (
-                Subject("decomposition", "joined", 6, (64, 250, 1_000, 4_000, 16_000), batch=32, updates=2_000),
-                Subject("addition", "tutorial", 5, (1_000, 4_000, 16_000, 64_000), batch=16, updates=4_000),
-                Subject("addition", "plain", 3, (1_000, 4_000, 16_000, 64_000), batch=64, updates=6_000),
+                Subject(
+                    "decomposition", "joined", 6, (64, 250, 1_000, 4_000, 16_000, 64_000), 32, 2_000, every=True
+                ),
+                Subject("decomposition", "spaced", 6, (1_000, 16_000), 32, 2_000, every=True),
+                Subject("addition", "tutorial", 4, (1_000, 8_000, 64_000), batch=16, updates=4_000),
+                Subject("addition", "plain", 3, (1_000, 8_000, 64_000), batch=64, updates=4_000),
             ),
             CUTS,
             **_FULL,
@@ -124,8 +129,8 @@ PLANS: dict[str, dict[str, Plan]] = {
         "full": Plan(
             "attempts",
             (
-                Subject("addition", "plain", 5, (4_000,), batch=32, updates=6_000),
-                Subject("addition", "tutorial", 5, (4_000,), batch=32, updates=6_000),
+                Subject("addition", "plain", 4, (4_000,), batch=32, updates=4_000),
+                Subject("addition", "tutorial", 4, (4_000,), batch=32, updates=4_000),
             ),
             ("digits",),
             **_FULL,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from aritmo.files import write_whole
 from aritmo.trials.picture import draw_attempts, draw_trial
-from aritmo.trials.plans import plan_of
+from aritmo.trials.plans import PLANS, plan_of
+from aritmo.trials.primality import NAME, begun_size, run_primality
 from aritmo.trials.tables import seen_table, table
 from aritmo.trials.texts import gpt2_tokenizer
 from aritmo.trials.trial import PLAN, begin, do, recall, results_of
@@ -18,7 +19,7 @@ _MANY = 10_000
 
 def is_experiment(out: Path) -> bool:
     """Return whether a folder holds an experiment of ``run_experiment``, done or not."""
-    return (out / PLAN).is_file()
+    return (out / PLAN).is_file() or begun_size(out) is not None
 
 
 def run_experiment(
@@ -35,6 +36,13 @@ def run_experiment(
     Returns None where the time was too short for all of it: the same call goes on with what is left.
     Raises ValueError for a name or size that is not there, and for a folder that holds something else.
     """
+    begun = None if name else begun_size(out)
+    if name == NAME or begun:
+        if minutes or vocabulary:
+            raise ValueError(f"experiment {NAME} has neither budget nor vocabulary: leave them out")
+        return run_primality(size or begun or "small", out, say)
+    if name and name not in PLANS:
+        raise ValueError(f"experiment: got {name!r}, allowed {', '.join([*PLANS, NAME])}")
     plan = plan_of(name, size or "small") if name else recall(out)
     if set(plan.cuts) != {"digits"}:
         gpt2_tokenizer(vocabulary)  # so that nothing is begun where it is missing

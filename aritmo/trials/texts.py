@@ -7,6 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from torch.nn import functional
 
-from aritmo.numbers.randomness import Split, seed_of
+from aritmo.numbers.randomness import Split, seed_of, split_of
 from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.tasks import TASKS, TaskOptions
+from aritmo.tasks.task import Task
 from aritmo.tokens import task_tokenizer
 from aritmo.trials.plans import Cut, Subject
 from aritmo.workers import Workers
@@ -65,14 +67,20 @@ def _draw_chunk(job: Job) -> list[Problem]:
     task_name, style, digits, split, seed, start = job
     task = TASKS[task_name]
     problems = task.problems(split, seed, start, start + _CHUNK, TaskOptions(max_digits=digits))
-    return [
-        Problem(
-            task.prompt(problem, style),
-            task.completion(problem, style),
-            tuple(len(number) for number in task.key(problem).split("+")),
-        )
-        for problem in problems
-    ]
+    return [_written(task, problem, style) for problem in problems]
+
+
+def every(subject: Subject, split: Split) -> list[Problem]:
+    """Return all numbers of a split below 10^digits as problems of a task of one number, in no order of size."""
+    task = TASKS[subject.task]
+    numbers = [n for n in range(10**subject.digits) if split_of(task.name, task.family(n)) == split]
+    numbers.sort(key=lambda number: seed_of("trial", "every", number))
+    return [_written(task, number, subject.style) for number in numbers]
+
+
+def _written(task: Task[Any], problem: Any, style: str) -> Problem:
+    lengths = tuple(len(number) for number in task.key(problem).split("+"))
+    return Problem(task.prompt(problem, style), task.completion(problem, style), lengths)
 
 
 def set_apart(text: str) -> str:

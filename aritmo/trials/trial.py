@@ -24,7 +24,7 @@ from aritmo.progress import Progress, rate
 from aritmo.recipes.siblings import NOT_ASKED, Course, Siblings, gpt2_config
 from aritmo.records import read_jsonl, write_samples
 from aritmo.trials.plans import Cut, Plan, Subject, read_plan
-from aritmo.trials.texts import Cutter, Problem, Texts, draw, rows_of_updates
+from aritmo.trials.texts import Cutter, Problem, Texts, draw, every, rows_of_updates
 from aritmo.workers import Workers
 
 Record = dict[str, Any]
@@ -33,7 +33,7 @@ Curve = list[list[int]]
 """For each look: updates so far, unseen problems right, of how many, seen ones right, of how many."""
 
 RESULTS, PLAN = "results.jsonl", "plan.json"
-_LOOK = 32
+_LOOK = 64
 """Texts a model that are looked at together."""
 _ROUND = 64
 """The tokens of a row are a multiple of this."""
@@ -119,7 +119,8 @@ class Group:
     ) -> None:
         self.plan, self.subject, self.cut, self.device = plan, subject, cut, device
         self.members = [(size, seed) for seed in range(plan.seeds) for size in subject.sizes]
-        self.tested = draw(subject, 0, "test", plan.tested, workers)
+        tested = every(subject, "test") if subject.every else draw(subject, 0, "test", plan.tested, workers)
+        self.tested = tested
         drawn = [draw(subject, seed, "train", max(subject.sizes), workers) for seed in range(plan.seeds)]
         for some in drawn:
             if len(some) < max(subject.sizes):

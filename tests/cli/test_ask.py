@@ -123,6 +123,26 @@ def test_centres_of_a_file_are_answered_with_rows(aritmo: Aritmo, tmp_path: Path
     assert lines[1:] == ["59 =  17  89  71 / 113  59   5 /  47  29 101", "2 of 2 right"]
 
 
+def test_nested_squares_are_asked_for_by_order(aritmo: Aritmo, tmp_path: Path) -> None:
+    code, out, err = aritmo("ask", "squares", "--order", "5", "--centre", "1607")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "problem  1607"
+    assert lines[1].startswith("model    Twice 14'32 07'16 07'16")
+    assert lines[-6:] == [
+        "answer   1601 1481 1301 1931 1721",
+        "         1307 1187 1787 1847 1907",
+        "         1217 2267 1607  947 1997",
+        "         2417 1367 1427 2027  797",
+        "         1493 1733 1913 1283 1613",
+        "verdict  right",
+    ]
+    (tmp_path / "centres.txt").write_text("1607\n")
+    code, out, _ = aritmo("ask", "squares", "--order", "5", "--file", "centres.txt", "--json")
+    record = json.loads(out)
+    assert (code, record["verdict"]["details"]["order"], len(record["answer"])) == (0, 5, 5)
+
+
 def test_any_square_is_drawn_by_its_seed(aritmo: Aritmo, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is what is drawn; the search behind it would take long."""
     first = replace(SHIPPED["squares"], tokens={("squares", "tutorial"): 6})
@@ -160,6 +180,11 @@ def test_a_number_is_said_to_be_prime_or_not(aritmo: Aritmo) -> None:
         (["squares", "59", "--temperature", "nan"], "temperature: got nan"),
         (["squares", "59", "--style", "listing"], "no model for task squares in the style listing"),
         (["addition", "1+2", "--centre", "59"], "--centre 59 is for squares"),
+        (["addition", "1+2", "--order", "5"], "--order 5 is for squares: leave it out"),
+        (["squares", "--order", "5"], "a square of order 5 is asked for by its centre: name one, like 1607"),
+        (["squares", "1607", "--order", "9"], "for orders 5 and 7 by centre"),
+        (["squares", "59", "--order", "7"], "the search for a nested square of order 7 with centre 59 finds none"),
+        (["squares", "5003", "--order", "5"], "centre 5,003 is too large: order 5 is searched for centres below"),
         (["addition", "1+2", "--temperature", "1"], "model adder is asked for its likeliest text only"),
         (["primality", "12347"], "a number of 5 digits is too long: the model takes at most 4"),
     ],

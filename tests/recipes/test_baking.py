@@ -15,7 +15,11 @@ from aritmo.recipes.baking import LOG, TOLD, bake, find_recipe
 from aritmo.recipes.siblings import Course
 from aritmo.records import read_jsonl
 
-STYLES = {"adder": "aligned", "tutor": "tutorial"}
+ASKED = {
+    "adder": ("addition", "12+7", "aligned"),
+    "tutor": ("addition", "12+7", "tutorial"),
+    "squares": ("squares", "59", "tutorial"),
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -28,8 +32,9 @@ def test_a_recipe_learns_and_leaves_a_model_that_can_be_asked(name: str, tmp_pat
     assert lines[-1]["loss"] < lines[0]["loss"]
     told = json.loads((out / TOLD).read_text())
     assert (told["recipe"], told["seed"], told["updates"]) == (name, 1, recipe.steps)
-    (record,) = ask("addition", [Line("", "12+7")], model=str(out), style=STYLES[name])
-    assert record["problem"] == "12+7"
+    task, problem, style = ASKED[name]
+    (record,) = ask(task, [Line("", problem)], model=str(out), style=style)
+    assert record["problem"] == problem
     with pytest.raises(ValueError, match="not empty"):
         bake(recipe, out)
 
@@ -51,7 +56,11 @@ def test_full_recipes_are_those_of_the_shipped_models() -> None:
     for name in RECIPES:
         shipped = AutoConfig.from_pretrained(shipped_folder(name)).to_dict()
         ours = find_recipe(name).model(0).config.to_dict()
-        keys = ("n_positions", "n_embd", "n_layer", "n_head", "eos_token_id", "bos_token_id")
+        keys: tuple[str, ...] = ("n_positions", "n_embd", "n_layer", "n_head", "eos_token_id", "bos_token_id")
+        if ours["model_type"] == "llama":
+            keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+            keys += ("rope_parameters", "rms_norm_eps", "vocab_size")
+            keys += ("max_position_embeddings", "eos_token_id", "bos_token_id", "pad_token_id")
         assert {key: ours[key] for key in keys} == {key: shipped[key] for key in keys}
         assert ours["vocab_size"] >= shipped["vocab_size"]
         assert ours.get("ids_a_place", 0) == shipped.get("ids_a_place", 0)

@@ -1,0 +1,64 @@
+"""The verdict on a file of samples: each is judged exactly, and held against the corpus that the model learned."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aritmo.corpus import Corpus
+from aritmo.judging import judge_samples, summarise
+from aritmo.originals import Originals
+from aritmo.records import read_jsonl, write_samples
+from aritmo.tasks.squares import Squares, read_rows
+from aritmo.tasks.squares_tutorial import written_square
+from aritmo.verbatim import find_repeated
+
+Record = dict[str, Any]
+
+_AT_ONCE = 1024
+"""Training texts in memory at a time."""
+
+
+def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Record:
+    """Judge a file of samples, save the verdicts where a place is given, and return the summary."""
+    train = training_squares(corpus) if corpus else None
+    repeated = None
+    if corpus and train:
+        texts = (str(sample.get("text", "")) for sample in read_jsonl(samples))
+        repeated = find_repeated(texts, _completions(corpus))
+    judged = judge_samples(read_jsonl(samples), train, repeated)
+    if verdicts is None:
+        return summarise(judged)
+    verdicts.unlink(missing_ok=True)
+    write_samples(verdicts, judged)
+    return summarise(read_jsonl(verdicts))
+
+
+def training_squares(corpus: Corpus) -> Originals | None:
+    """Return the index of a corpus' training squares, None for other tasks.
+
+    Of a ``tutorial`` they are the squares at the end of the searches, not those passed over on the way.
+    """
+    if corpus.task.name != Squares.name:
+        return None
+    index = corpus.table("train")["meta"].combine_chunks().field("index").to_numpy()
+    read = _searched_square if corpus.style == "tutorial" else _listed_square
+    return Originals.from_squares(index, map(read, _completions(corpus)))
+
+
+def _listed_square(text: str) -> NDArray[np.int64]:
+    return read_rows(text.split("\n"))[0]
+
+
+def _searched_square(text: str) -> NDArray[np.int64]:
+    rows = written_square(text)
+    assert rows is not None
+    return np.array(rows, dtype=np.int64)
+
+
+def _completions(corpus: Corpus) -> Iterator[str]:
+    """Yield the training completions, few in memory at a time."""
+    for batch in corpus.table("train").select(["completion"]).to_batches(max_chunksize=_AT_ONCE):
+        yield from batch.column(0).to_pylist()
