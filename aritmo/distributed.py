@@ -41,6 +41,15 @@ def place() -> PartialState:
     return PartialState(cpu=cpu, timeout=WAIT)
 
 
+def leave() -> None:
+    """Take leave of the other processes, at the very end: alone it does nothing.
+
+    Left to the interpreter's end, a thread of the group may still run and abort the process.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def check_launch(accelerator: Accelerator, accumulation: int) -> None:
     """Raise ValueError where processes were started in a way in which training would go wrong.
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aritmo.distributed import place
+from aritmo.distributed import leave, place
 from aritmo.engine import Engine
 from aritmo.training import TrainingConfig, rows_of_update
 from aritmo.utilisation import mfu
@@ -53,7 +53,7 @@ def main() -> None:
         case = measure(args)
         if place().is_main_process:
             print(json.dumps(case), flush=True)
-        place().destroy_process_group()
+        leave()
         return
     found = [started(gpus, way) for gpus in args.gpus for way in args.ways if gpus > 1 or way == "data"]
     print(json.dumps(compared([one for one in found if one])))

@@ -16,7 +16,7 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTJConfig, PreTrainedModel
 
-from aritmo.distributed import blank_like, check_launch, place, tell
+from aritmo.distributed import blank_like, check_launch, leave, place, tell
 from aritmo.engine import Engine
 from aritmo.experiment import sample_problems
 from aritmo.packing import pack
@@ -264,4 +264,7 @@ def test_a_blank_twin_has_the_models_shapes_and_buffers() -> None:
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], Path(sys.argv[2]))
+    try:
+        work(sys.argv[1], Path(sys.argv[2]))
+    finally:
+        leave()

@@ -60,4 +60,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("aritmo: stopped", file=sys.stderr)
         status = 130
+    finally:
+        if distributed := sys.modules.get("aritmo.distributed"):
+            distributed.leave()
     sys.exit(status or 0)

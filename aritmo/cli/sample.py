@@ -67,9 +67,7 @@ def sample(
     )  # fmt: skip
     options = TaskOptions(min_digits=min_digits, max_digits=max_digits)
     account = sample_problems(model, corpus, task, style, split, count, options, sampling, out, guided, precision)
-    here = place()
-    here.destroy_process_group()
-    if not here.is_main_process:
+    if not place().is_main_process:
         return
     if json:
         print_json(account)

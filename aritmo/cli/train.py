@@ -98,9 +98,7 @@ def train(
     }  # fmt: skip
     settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
     result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
-    here = place()
-    here.destroy_process_group()
-    if not here.is_main_process:
+    if not place().is_main_process:
         return
     if json:
         print_json(
