@@ -226,7 +226,7 @@ class Engine:
         return twin and twin.to(self.accelerator.device)
 
     def restore(self, folder: Path) -> dict[str, Any]:
-        """Go on from a checkpoint, however many processes wrote it, and return its state.
+        """Go on from a checkpoint that is known to be whole, however many processes wrote it; return its state.
 
         Raises ValueError where it is damaged or belongs to another model, and under DeepSpeed, whose optimizer is
         in no checkpoint.
@@ -234,9 +234,9 @@ class Engine:
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             raise ValueError("a run under DeepSpeed cannot be resumed: use training.sharding full, which can")
         if not self.sharded:
-            return checkpoints.load(folder, self.model, self.adamw)
+            return checkpoints.load(folder, self.model, self.adamw, verified=True)
         twin, optimizer = self._twins() if self.accelerator.is_main_process else (None, None)
-        state = checkpoints.load(folder, twin, optimizer) if twin and optimizer else {}
+        state = checkpoints.load(folder, twin, optimizer, verified=True) if twin and optimizer else {}
         distributed.deal_out(self.model, self.adamw, twin, optimizer)
         found: dict[str, Any] = distributed.tell(state)
         return found
