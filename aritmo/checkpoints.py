@@ -11,7 +11,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from aritmo.adapters import is_adapted, is_adapter, load_adapter
 from aritmo.files import check_name, file_hash, read_vouched, sync, write_json, write_vouched
 from aritmo.models import quiet_transformers
+from aritmo.screen import show
 
 MANIFEST, STATE, OPTIMIZER = "manifest.json", "state.json", "optimizer.safetensors"
 BEST = "best"
@@ -33,7 +33,7 @@ _NAME = re.compile(r"step-(\d{6,})")
 
 
 def _say(line: str) -> None:
-    print(f"aritmo: {line}", file=sys.stderr)
+    show(f"aritmo: {line}", err=True)
 
 
 def save(

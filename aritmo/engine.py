@@ -7,7 +7,6 @@ rows as it is, under Accelerate's autocast where the precision asks for it, whic
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +32,7 @@ from aritmo.lean import LeanAdamW
 from aritmo.losses import LossHead, StreamLoss
 from aritmo.packing import Packed
 from aritmo.pages import PagedAdamW
+from aritmo.screen import show
 from aritmo.utilisation import flops_per_token
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _WHOLE_MODELS = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    show(line, err=True)
 
 
 def _accelerator(precision: Precision) -> Accelerator:

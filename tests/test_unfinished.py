@@ -44,7 +44,7 @@ def test_the_same_request_goes_on_at_a_border(tmp_path: Path, every: int, torn: 
 def test_another_request_is_refused_or_begins_anew(tmp_path: Path) -> None:
     out = tmp_path / "s.jsonl"
     begun(out, 3)
-    with pytest.raises(ValueError, match="was begun with seed 1, not 2: go on with that, remove .*partial"):
+    with pytest.raises(ValueError, match=r"was begun with seed 1, not 2: go on with that, remove .*partial"):
         Unfinished(out, REQUEST | {"seed": 2})
     with Unfinished(out, REQUEST) as file:  # the refusal took nothing away
         assert file.kept == 3
