@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from aritmo.files import read_bounded, size
 from aritmo.numbers.randomness import Stream
 from aritmo.positions import lay_out, longest_operand
 from aritmo.progress import Progress
@@ -34,6 +35,8 @@ _RECIPE = "squares"
 """The recipe whose models are read in numpy, in a folder as well."""
 _REQUEST = 16
 """Tokens within which a text for any square says which one it searches for."""
+_FILE = 64 << 20
+"""Bytes that a file of problems may hold."""
 _MOST = 4000
 """Digits of a number at most, whatever the model. Python itself reads no more than 4,300."""
 
@@ -53,7 +56,10 @@ def read_lines(file: Path) -> list[Line]:
     stdin = str(file) == "-"
     name = "standard input" if stdin else str(file)
     try:
-        text = (sys.stdin.buffer.read() if stdin else file.read_bytes()).decode("utf-8-sig")
+        content = sys.stdin.buffer.read(_FILE + 1) if stdin else read_bounded(file, _FILE)
+        if len(content) > _FILE:
+            raise ValueError(f"{name} holds more than {size(_FILE)}: ask it in parts")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is no UTF-8 text (byte {error.start + 1:,}): give one problem a line") from None
     lines = [Line(f"{name}, line {n}", line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]

@@ -9,10 +9,8 @@ need no file: training draws everything random from the seed and the step.
 import errno
 import json
 import math
-import os
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,9 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo.adapters import is_adapted, is_adapter, load_adapter
-from aritmo.files import file_hash, write_json
+from aritmo.files import check_name, file_hash, read_vouched, sync, write_json, write_vouched
 from aritmo.models import quiet_transformers
+from aritmo.screen import show
 
 MANIFEST, STATE, OPTIMIZER = "manifest.json", "state.json", "optimizer.safetensors"
 BEST = "best"
@@ -34,7 +33,7 @@ _NAME = re.compile(r"step-(\d{6,})")
 
 
 def _say(line: str) -> None:
-    print(f"aritmo: {line}", file=sys.stderr)
+    show(f"aritmo: {line}", err=True)
 
 
 def save(
@@ -68,13 +67,13 @@ def save(
         write_json(partial / STATE, state)
         files = sorted(path.relative_to(partial).as_posix() for path in partial.rglob("*") if path.is_file())
         hashes = {name: file_hash(partial / name) for name in files}
-        write_json(partial / MANIFEST, {"step": step, BEST: best, "sha256": hashes})
+        write_vouched(partial / MANIFEST, {"step": step, BEST: best, "sha256": hashes})
         for path in [*partial.rglob("*"), partial]:
-            _sync(path)
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-        _sync(folder.parent)
-        _sync(run)
+        sync(folder.parent)
+        sync(run)
     except Exception as error:  # the tokenizers library raises bare Exception
         if not _disk_full(error):
             raise
@@ -113,25 +112,48 @@ def latest(run: Path, say: Callable[[str], None] = _say) -> Path | None:
 
 def verify(folder: Path) -> None:
     """Raise ValueError naming the first file of a checkpoint that is missing or not as it was written."""
+    manifest = _manifest(folder)
     try:
-        hashes = json.loads((folder / MANIFEST).read_bytes())["sha256"]
         # A manifest that leaves out what a resumed run needs vouches for nothing.
-        for name, expected in {STATE: None, OPTIMIZER: None, **hashes}.items():
+        for name, expected in {STATE: None, OPTIMIZER: None, **manifest["sha256"]}.items():
+            for part in str(name).split("/"):
+                check_name(part, f"{MANIFEST} of checkpoint {folder}")
             if file_hash(folder / name) != expected:
                 raise ValueError(f"checkpoint {folder} is damaged: {name} is not as it was written")
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError) as error:
         missing = Path(error.filename).name if isinstance(error, OSError) and error.filename else MANIFEST
         raise ValueError(f"checkpoint {folder} is incomplete: {missing} cannot be read") from error
 
 
-def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is one that ``save`` wrote, whole or not."""
+    return (folder / MANIFEST).is_file() and (folder / STATE).is_file()
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = read_vouched(folder / MANIFEST)
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"checkpoint {folder} is incomplete: {MANIFEST} cannot be read") from error
+    except ValueError as error:
+        raise ValueError(f"checkpoint {folder} is damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"checkpoint {folder} is damaged: {MANIFEST} holds no names and hashes")
+    return manifest
+
+
+def load(
+    folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, verified: bool = False
+) -> dict[str, Any]:
     """Put a checkpoint's weights and optimizer state into ``model`` and ``optimizer``; return its state.
 
     Where it was the best when it was written, ``best`` links to it, which a kill may have kept from being done.
+    One that ``latest`` returned is ``verified`` already: hashing many gigabytes once more would take as long.
     Raises ValueError where a file is damaged or belongs to another model.
     """
-    verify(folder)
-    if json.loads((folder / MANIFEST).read_bytes()).get(BEST):
+    if not verified:
+        verify(folder)
+    if _manifest(folder).get(BEST):
         _link(folder.with_name(BEST), folder.name)
     if is_adapter(folder) != is_adapted(model):
         raise ValueError(f"checkpoint {folder} is of another model; resume with the model that began the run")
@@ -204,16 +226,7 @@ def _link(link: Path, target: str) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(target)
     beside.replace(link)
-    _sync(link.parent)
-
-
-def _sync(path: Path) -> None:
-    """Force a file, or a folder's list of names, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(link.parent)
 
 
 def _disk_full(error: Exception) -> bool:

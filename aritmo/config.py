@@ -9,7 +9,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aritmo.files import write_whole
+from aritmo.files import read_bounded, write_whole
+
+_YAML = 1 << 18
+_NODES = 100_000
+"""Bytes and values that a config may hold: one of ours has some hundred."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,21 +60,47 @@ def save_config(path: Path, values: Mapping[str, Any]) -> None:
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """Return the keys and values of a YAML file. Raises ValueError where it holds none."""
+    content = read_bounded(file, _YAML)
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(
-            f"{file} is not readable as YAML ({str(error).splitlines()[0]}): mend that line"
-        ) from None
+        values = parse_yaml(content.decode())
+    except ValueError as error:
+        raise ValueError(f"{file} is not readable as YAML ({error}): mend that line") from None
     if not isinstance(values, dict):
         raise ValueError(f"{file} holds no keys and values: write lines like «training: {{steps: 300}}»")
     return values
 
 
+def parse_yaml(text: str) -> Any:
+    """Return the plain data that a YAML text holds; no tag makes an object.
+
+    Raises ValueError, as a clause, for what is no YAML, and for what would swell: a thing that is named once and
+    repeated by aliases counts each time, and repeats itself without end if it holds itself.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _weight(node, {}) > _NODES:
+            raise ValueError(f"more than {_NODES:,} values once its aliases are written out")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+
+
+def _weight(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node holds, those behind aliases counted as often as they stand there."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = _NODES + 1  # what it weighs within itself
+    parts = node.value if isinstance(node, yaml.CollectionNode) else []
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in parts for part in pair]
+    known[id(node)] = 1 + sum(_weight(part, known) for part in parts)
+    return known[id(node)]
+
+
 def _value(text: str, override: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text)
+    except ValueError:
         raise ValueError(f"the value of {override!r} is not readable as YAML: quote it") from None
 
 

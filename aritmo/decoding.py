@@ -126,7 +126,7 @@ class Decoder:
         )
 
     def write(
-        self, prompts: Sequence[Prompt], drawn: NDArray[np.float64] | None, advance: Callable[[int], None]
+        self, prompts: Sequence[Prompt], drawn: NDArray[np.float64] | None, advance: Callable[[int], object]
     ) -> NDArray[np.int64]:
         """Return the tokens written on each prompt, (prompts, new tokens), all ends behind the first.
 

@@ -7,7 +7,6 @@ rows as it is, under Accelerate's autocast where the precision asks for it, whic
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +32,7 @@ from aritmo.lean import LeanAdamW
 from aritmo.losses import LossHead, StreamLoss
 from aritmo.packing import Packed
 from aritmo.pages import PagedAdamW
+from aritmo.screen import show
 from aritmo.utilisation import flops_per_token
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _WHOLE_MODELS = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    show(line, err=True)
 
 
 def _accelerator(precision: Precision) -> Accelerator:
@@ -226,7 +226,7 @@ class Engine:
         return twin and twin.to(self.accelerator.device)
 
     def restore(self, folder: Path) -> dict[str, Any]:
-        """Go on from a checkpoint, however many processes wrote it, and return its state.
+        """Go on from a checkpoint that is known to be whole, however many processes wrote it; return its state.
 
         Raises ValueError where it is damaged or belongs to another model, and under DeepSpeed, whose optimizer is
         in no checkpoint.
@@ -234,9 +234,9 @@ class Engine:
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             raise ValueError("a run under DeepSpeed cannot be resumed: use training.sharding full, which can")
         if not self.sharded:
-            return checkpoints.load(folder, self.model, self.adamw)
+            return checkpoints.load(folder, self.model, self.adamw, verified=True)
         twin, optimizer = self._twins() if self.accelerator.is_main_process else (None, None)
-        state = checkpoints.load(folder, twin, optimizer) if twin and optimizer else {}
+        state = checkpoints.load(folder, twin, optimizer, verified=True) if twin and optimizer else {}
         distributed.deal_out(self.model, self.adamw, twin, optimizer)
         found: dict[str, Any] = distributed.tell(state)
         return found

@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import __version__, checkpoints
-from aritmo.config import save_config
+from aritmo.config import read_yaml, save_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
-from aritmo.distributed import dealt, gathered, place
+from aritmo.distributed import place
 from aritmo.engine import precision_on
 from aritmo.files import check_free, write_json
+from aritmo.filling import Asking, Filling, records_of, weights_of, written
 from aritmo.guided import STYLE as GUIDED_STYLE
 from aritmo.guided import Guide
-from aritmo.judging import judge_samples, summarise
+from aritmo.judging import judge_samples
 from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
 from aritmo.numbers.randomness import SPLITS, Split
 from aritmo.packing import LossOn, pack
-from aritmo.records import read_jsonl, write_samples
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
 from aritmo.tokens import Numbers, check_covers, task_tokenizer, token_borders
@@ -127,41 +127,13 @@ def _looker(
         return None
 
     def look(model: PreTrainedModel, step: int) -> Record:
-        records = _records(corpus.task.name, corpus.style, "validation", prompts)
-        judged = list(judge_samples(_written(model, tokenizer, records, config.sampling, progress=False), None))
+        records = records_of(corpus.task.name, corpus.style, "validation", prompts)
+        judged = list(judge_samples(written(model, tokenizer, records, config.sampling), None))
         shown = [{name: record[name] for name in ("prompt", "text", "valid")} for record in judged[:3]]
         right = sum(record["valid"] for record in judged)
         return {"exact": right / len(judged), "of": len(judged), "samples": shown}
 
     return look
-
-
-def _records(task: str, style: str, split: Split, prompts: Sequence[str], start: int = 0) -> list[Record]:
-    return [
-        {"index": index, "split": split, "task": task, "style": style, "prompt": prompt}
-        for index, prompt in enumerate(prompts, start)
-    ]
-
-
-def _written(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    records: Sequence[Record],
-    sampling: SamplingConfig,
-    progress: bool = True,
-    guide: Guide | None = None,
-) -> Iterator[Record]:
-    """Return each record with what the model writes on its prompt, and how many tokens that took.
-
-    Prompts are read, and refused, before the first is written on.
-    """
-    start = records[0]["index"] if records else 0
-    prompts = [record["prompt"] for record in records]
-    texts = write(model, tokenizer, prompts, sampling, start=start, progress=progress, guide=guide)
-    return (
-        record | {"text": written.text, "finished": written.finished, "tokens": written.tokens}
-        for record, written in zip(records, texts, strict=True)
-    )
 
 
 def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
@@ -210,32 +182,48 @@ def sample_problems(
 
     It says how many samples and tokens were written where and how fast. ``guided`` lets it write valid squares
     only, and then once more as it likes, into a file beside ``out``: the account holds both, and how many were
-    valid. The model goes on a GPU where there is one; ``precision`` is as for training. Raises ValueError where
-    neither corpus nor task says what to ask, where a file is taken, and for ``guided`` on what is no square of
-    order 3 in the style ``listing``. Several processes share the problems, and the main one saves and accounts.
+    valid. The model goes on a GPU where there is one; ``precision`` is as for training. Problems are drawn and
+    written on part by part, so that memory stays bounded; the same call goes on where an earlier one was stopped.
+    Raises ValueError where neither corpus nor task says what to ask, where a file is taken or was begun with
+    other settings, and for ``guided`` on what is no square of order 3 in the style ``listing``. Several processes
+    share the problems, and the main one saves and accounts.
     """
     side = split_named(split)
     beside = out.with_stem(f"{out.stem}-bare")
     for file in (out, beside) if guided else (out,):
-        if file.exists():
+        if file.exists() or file.is_symlink():
             raise ValueError(f"{file} is there already: remove it or choose another file")
-    name, style, prompts, below = _asked_of(folder, task, style, side, wanted, options, sampling.seed)
-    if not prompts:
-        raise ValueError(f"{name} has no {split} problem in these limits: ask for larger numbers")
-    if guided and (name, style) != (Squares.name, GUIDED_STYLE):
+    asking = _asking(folder, task, style, side, wanted, options, sampling.seed)
+    if not asking.records(0, 1):
+        raise ValueError(f"{asking.task} has no {split} problem in these limits: ask for larger numbers")
+    if guided and (asking.task, asking.style) != (Squares.name, GUIDED_STYLE):
         raise ValueError(
-            f"guided writing is for {Squares.name} {GUIDED_STYLE}, not {name} {style}: leave out --guided"
+            f"guided writing is for {Squares.name} {GUIDED_STYLE}, not {asking.task} {asking.style}: "
+            "leave out --guided"
         )
-    records = dealt(_records(name, style, side, prompts))
-    model, tokenizer = _open_to_write(newest_model(model_name), 2, precision)
+    source = newest_model(model_name)
+    model, tokenizer = _open_to_write(source, 2, precision)
+    request = {"model": model_name, "weights": weights_of(source), "precision": str(model.dtype)}
+    request |= {"split": side, **asking.request, **sampling.model_dump(mode="json")}
     if not guided:
-        return _account(out, _written(model, tokenizer, records, sampling))
-    guide = Guide(tokenizer, below)
-    account = _account(out, _written(model, tokenizer, records, sampling, guide=guide), side)
-    return account | {"bare": _account(beside, _written(model, tokenizer, records, sampling), side)}
+        with Filling(out, request, sampling) as alone:
+            account = alone.fill(model, tokenizer, asking)
+            alone.finish()
+        return account
+    guide = Guide(tokenizer, asking.below)
+    with (
+        Filling(out, request | {"guided": True}, sampling) as one,
+        Filling(beside, request | {"guided": False}, sampling) as other,
+    ):
+        account = one.fill(model, tokenizer, asking, guide, judged=True)
+        bare = other.fill(model, tokenizer, asking, judged=True)
+        # Neither stands in its place before both are whole.
+        other.finish()
+        one.finish()
+    return account | {"bare": bare}
 
 
-def _asked_of(
+def _asking(
     folder: Path | None,
     task: str | None,
     style: str | None,
@@ -243,8 +231,8 @@ def _asked_of(
     wanted: int,
     options: TaskOptions,
     seed: int,
-) -> tuple[str, str, list[str], int]:
-    """Return task, style and prompts, of a corpus or fresh ones, and the bound that the cells of squares have."""
+) -> Asking:
+    """Return what to ask, of a corpus or fresh problems."""
     if folder:
         corpus = Corpus(folder)
         if task not in (None, corpus.task.name) or style not in (None, corpus.style):
@@ -252,28 +240,29 @@ def _asked_of(
                 f"{folder} holds {corpus.task.name} {corpus.style}: leave out --task and --style, which differ"
             )
         below = corpus.manifest.get("below", options.below)
-        return corpus.task.name, corpus.style, asked(corpus, split, wanted), below
+        return of_corpus(corpus, [split], wanted, below)
     if not task:
         raise ValueError("nothing says what to ask: give --task, or --corpus with its problems")
-    found, style = find_task(task, style)
-    problems = found.problems(split, seed, 0, wanted, options)
-    return found.name, style, [found.prompt(problem, style) for problem in problems], options.below
+    drawn, way = find_task(task, style)
+
+    def fresh(start: int, stop: int) -> list[Record]:
+        problems = drawn.problems(split, seed, start, stop, options)
+        return records_of(drawn.name, way, split, [drawn.prompt(problem, way) for problem in problems], start)
+
+    limits = {"min_digits": options.min_digits, "max_digits": options.max_digits, "count": wanted}
+    request = {"task": drawn.name, "version": drawn.version, "style": way, **limits}
+    return Asking(drawn.name, way, wanted, fresh, request, options.below)
 
 
-def _account(out: Path, written: Iterator[Record], judged: Split | None = None) -> Record:
-    """Save samples; return how many there are, where, how fast they came, and where judged how many are valid."""
-    began = time.perf_counter()
-    samples = gathered(written)
-    if not place().is_main_process:
-        return {}
-    count = write_samples(out, samples)
-    seconds = time.perf_counter() - began
-    tokens = sum(record["tokens"] for record in read_jsonl(out))
-    account: Record = {"samples": count, "file": str(out), "tokens": tokens, "seconds": round(seconds, 3)}
-    account["tokens_per_second"] = round(tokens / seconds, 1)
-    if judged:
-        account["valid"] = summarise(judge_samples(read_jsonl(out), None))["groups"][judged]["valid"]
-    return account
+def of_corpus(corpus: Corpus, splits: Sequence[Split], wanted: int, below: int = 0) -> Asking:
+    """Return as many problems of each split to ask, one split after the other, in one count."""
+    records: list[Record] = []
+    for split in splits:
+        prompts = asked(corpus, split, wanted)
+        records += records_of(corpus.task.name, corpus.style, split, prompts, len(records))
+    request = {"data": corpus.hash, "count": wanted}
+    name, style = corpus.task.name, corpus.style
+    return Asking(name, style, len(records), lambda start, stop: records[start:stop], request, below)
 
 
 def groups_of(task: str) -> tuple[Split, ...]:
@@ -282,31 +271,36 @@ def groups_of(task: str) -> tuple[Split, ...]:
 
 
 def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path) -> int:
-    """Let the model of a checkpoint write on each group's problems, and save the samples; return how many."""
-    model, tokenizer = _open_to_write(str(checkpoint), config.training.context, config.training.precision)
-    records: list[Record] = []
-    for split in groups_of(corpus.task.name):
-        records += _records(
-            corpus.task.name, corpus.style, split, asked(corpus, split, config.samples), len(records)
-        )
-    out.unlink(missing_ok=True)
-    return write_samples(out, _written(model, tokenizer, records, config.sampling))
+    """Let the model of a checkpoint write on each group's problems, and save the samples; return how many.
+
+    What a stopped call wrote of the same samples stays; samples of another checkpoint or config are made anew.
+    """
+    asking = of_corpus(corpus, groups_of(corpus.task.name), config.samples)
+    request = {"weights": weights_of(str(checkpoint)), **asking.request, **config.sampling.model_dump(mode="json")}
+    with Filling(out, request, config.sampling, anew=True) as file:
+        model, tokenizer = _open_to_write(str(checkpoint), config.training.context, config.training.precision)
+        file.fill(model, tokenizer, asking)
+        file.finish()
+    return asking.count
 
 
 def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -> bool:
     """Do one whole experiment in ``folder``; say whether it came to its end or training was stopped.
 
-    With ``resume`` what is there is kept: the corpus, the newest checkpoint, and a summary ends it at once.
+    With ``resume`` what is there is kept: the corpus, the newest checkpoint, whole samples and the part of them
+    that was written, and a summary ends it at once.
     """
     if resume and (folder / "summary.json").is_file():
         return True
     folder.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
+    # Once training has ended, its config says so.
+    noted = read_yaml(folder / "config.yaml") if resume and (folder / "config.yaml").is_file() else {}
+    seconds: dict[str, float] = dict(noted.get("seconds", {}))
     began = time.monotonic()
 
     def lap(name: str) -> None:
         nonlocal began
-        seconds[name] = round(time.monotonic() - began, 1)
+        seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - began, 1)
         began = time.monotonic()
 
     there = resume and (folder / "corpus").is_dir()
@@ -314,22 +308,28 @@ def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -
     for line in corpus.lines():
         say(line)
     lap("corpus")
-    save_config(folder / "config.yaml", described(config, corpus, seconds))
-    result = train_on(corpus, config, folder, say, resume)
-    lap("training")
-    if result.reason == "stopped":
-        return False
-    sample_run(corpus, config, result.checkpoint, folder / "samples.jsonl")
+    trained = noted.get("trained")
+    if trained is None:
+        save_config(folder / "config.yaml", described(config, corpus, seconds))
+        result = train_on(corpus, config, folder, say, resume)
+        lap("training")
+        if result.reason == "stopped":
+            return False
+        trained = {"steps": result.step, "tokens": result.tokens, "ended": result.reason}
+        save_config(folder / "config.yaml", described(config, corpus, seconds, trained))
+    samples = folder / "samples.jsonl"
+    if not samples.is_file():
+        sample_run(corpus, config, Path(newest_model(str(folder))), samples)
     lap("sampling")
-    summary = judge_run(folder / "samples.jsonl", corpus, folder / "verdicts.jsonl")
+    summary = judge_run(samples, corpus, folder / "verdicts.jsonl")
     lap("judging")
-    save_config(folder / "config.yaml", described(config, corpus, seconds, result))
+    save_config(folder / "config.yaml", described(config, corpus, seconds, trained))
     write_json(folder / "summary.json", summary)
     return True
 
 
 def described(
-    config: PartConfig, corpus: Corpus, seconds: dict[str, float], result: TrainingResult | None = None
+    config: PartConfig, corpus: Corpus, seconds: dict[str, float], trained: Record | None = None
 ) -> Record:
     """Return everything that made a part: command, configs, data hash, versions, machine and durations."""
     names = ("torch", "transformers", "accelerate", "numpy", "pyarrow")
@@ -346,9 +346,7 @@ def described(
         "device": _device(),
         "seconds": dict(seconds),
     }
-    if result:
-        made["trained"] = {"steps": result.step, "tokens": result.tokens, "ended": result.reason}
-    return made
+    return made | ({"trained": trained} if trained else {})
 
 
 def _device() -> str:
@@ -385,11 +383,14 @@ def _open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedM
 def newest_model(name: str) -> str:
     """Return what to open for a name: of a run's folder its newest whole checkpoint, else the name itself.
 
-    ``RUN/checkpoints/best`` names the best one. Raises ValueError for a run without a whole checkpoint.
+    ``RUN/checkpoints/best`` names the best one. Raises ValueError for a run without a whole checkpoint, and for a
+    checkpoint that is not as it was written.
     """
     if (Path(name) / "checkpoints").is_dir():
         newest = checkpoints.latest(Path(name))
         if newest is None:
             raise ValueError(f"{name} is a run without a whole checkpoint: train it first, with «aritmo train»")
         return str(newest)
+    if checkpoints.is_checkpoint(Path(name)):
+        checkpoints.verify(Path(name))
     return name

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from aritmo.numbers.randomness import SPLITS
@@ -20,18 +21,22 @@ _UNSEEN = {"valid_new_nest": "K2", "valid_unseen_family": "family", "valid_unsee
 
 
 def judge_samples(
-    samples: Iterable[Record], train: Originals | None, repeated: Iterable[Repeated] | None = None
+    samples: Iterable[Record],
+    train: Originals | None,
+    repeated: Iterable[Repeated] | None = None,
+    start: int = 0,
 ) -> Iterator[Record]:
     """Yield the verdict record of each sample: the sample with valid, answer, reasons and details.
 
     Squares also get ``origin`` and ``nearest``, both None where no square could be read or ``train`` is
     None; the details of a copy say ``copied_how``. Valid squares get ``unseen``: whether training lacks
     the square in all its orientations (``K1``), and what ``Originals.unseen`` says. Each sample gets its count in
-    ``repeated``, one a sample, as ``verbatim``. A prompt that asks no problem is a verdict too.
+    ``repeated``, one a sample, as ``verbatim``. The first ``start`` samples are passed over. A prompt that asks no
+    problem is a verdict too.
     Raises ValueError for a record that is no sample, or names an unknown task or style.
     """
-    counted = None if repeated is None else iter(repeated)
-    for number, sample in enumerate(samples, start=1):
+    counted = None if repeated is None else islice(repeated, start, None)
+    for number, sample in enumerate(islice(samples, start, None), start=start + 1):
         _check(sample, number)
         verdict = _judge(sample)
         record = sample | {

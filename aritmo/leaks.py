@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from aritmo.corpus import Corpus
-from aritmo.files import check_free, file_hash, new_folder, write_json
+from aritmo.corpus import Corpus, write_manifest
+from aritmo.files import check_free, new_folder
 from aritmo.numbers.keys import KINDS, Kind, keys_of
 from aritmo.numbers.randomness import Split
 from aritmo.numbers.squares import Cells
@@ -101,8 +101,7 @@ def write_unseen(corpus: Corpus, out: Path) -> Corpus:
                 f"{corpus.folder}: every test pattern stands in training; build a corpus of larger cells"
             )
         manifest = corpus.manifest | {"unseen_of": corpus.hash, "splits": accounts}
-        manifest["sha256"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
-        write_json(folder / "manifest.json", manifest)
+        write_manifest(folder, manifest)
     return Corpus(out)
 
 

@@ -4,6 +4,7 @@ Weights come from safetensors only, and code that lies in a model folder is neve
 """
 
 import difflib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,15 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from aritmo.adapters import add_adapter, base_of, check_extra, is_adapter, put_on, quantised
+from aritmo.files import check_name, read_bounded, size
 from aritmo.numbers.randomness import seed_of
 from aritmo.shipped import SHIPPED, shipped_folder
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
+"""Ways to compute attention that need no code of the model's own."""
+_TOLD, _TOKENIZER = 64 << 20, 512 << 20
+"""Bytes of a folder's JSON files, and of those that hold a vocabulary."""
 
 
 KNOWN = {
@@ -233,6 +239,11 @@ def _source(name: str, weights: bool = True) -> str:
 def _check_folder(folder: Path, weights: bool) -> None:
     if not (folder / "config.json").is_file():
         raise ValueError(f"folder {folder} holds no config.json; give the folder of a Hugging Face model")
+    for file in folder.glob("*.json"):
+        most = _TOKENIZER if file.name.startswith("tokenizer") else _TOLD
+        if file.stat().st_size > most:
+            raise ValueError(f"{file} holds more than {size(most)}, too much for what it should be")
+    _check_named(folder)
     if not weights or any(folder.glob("*.safetensors")):
         return
     pickled = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
@@ -244,15 +255,34 @@ def _check_folder(folder: Path, weights: bool) -> None:
     raise ValueError(f"folder {folder} holds no *.safetensors weights; save the model there with save_pretrained")
 
 
+def _check_named(folder: Path) -> None:
+    """Raise ValueError where a folder's index of weights names a file that is none of the folder's own."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        names = set(json.loads(read_bounded(index, _TOLD))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{index} is no index of weights ({_first_line(error)}); fetch the model again") from None
+    for name in names:
+        check_name(name, str(index))
+
+
 def _config(name: str, source: str) -> PretrainedConfig:
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         if Path(source).is_dir():
             raise ValueError(
                 f"the config.json of model {name} is not one that transformers knows ({_first_line(error)})"
             ) from error
         raise _unreachable(name) from error
+    attention = getattr(config, "_attn_implementation", None)
+    if attention is not None and attention not in _ATTENTION:
+        raise ValueError(
+            f"the config.json of model {name} asks for the attention {str(attention)!r:.60}, which is code from "
+            f"elsewhere; take that line out, or write one of {', '.join(_ATTENTION)}"
+        )
     if type(config) not in AutoModelForCausalLM._model_mapping:
         raise ValueError(f"model {name} is of type {config.model_type}, which is no causal language model")
     return config

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Self, TextIO
 
+from aritmo.screen import printable
+
 _PLAIN_EVERY = 10.0
 _LIVE_EVERY = 0.1
 
@@ -66,6 +68,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line of its own, above the live one."""
+        line = printable(line)
         self._stream.write(f"\r\x1b[2K{line}\n" if self._live else f"{line}\n")
         self._stream.flush()
 

@@ -3,8 +3,16 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeVar
+
+from aritmo.files import size
+
+R = TypeVar("R", bound=Mapping[str, Any])
+
+_LONGEST = 64 << 20
+"""Bytes that a line may have: a record of ours has some thousands."""
 
 
 def write_samples(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int:
@@ -14,30 +22,57 @@ def write_samples(path: str | Path, records: Iterable[Mapping[str, Any]]) -> int
     ``read_jsonl`` reads. A torn last line that an earlier stop left behind is cut off first.
     Serves samples, verdicts and metrics alike. Raises ValueError for a float that is not finite.
     """
-    count = 0
+    return sum(1 for _ in written_through(path, records))
+
+
+def written_through(path: str | Path, records: Iterable[R]) -> Iterator[R]:
+    """Yield records, each once ``write_samples`` would have written it."""
     with Path(path).open("ab+", buffering=0) as file:
         _mend(file)
         for record in records:
-            _write_whole(file, _line(record))
-            count += 1
-    return count
+            try:
+                _write_whole(file, _line(record))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            yield record
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a file, one line in memory at a time; empty lines are passed over.
 
     A last line without its newline that is no whole record was torn by a stop and is left out.
-    Raises ValueError naming file and line where any other line is no JSON object.
+    Raises ValueError naming file and line where any other line is no JSON object, or has more than 64 MiB.
     """
     with Path(path).open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, _LONGEST + 1), b""), start=1):
             if not line.strip():
                 continue
+            if len(line) > _LONGEST:
+                raise ValueError(f"{path}, line {number}: longer than {size(_LONGEST)}; write one record a line")
             try:
                 yield _record(line)
             except ValueError as error:
                 if line.endswith(b"\n"):
                     raise ValueError(f"{path}, line {number}: {error}") from None
+
+
+def count_records(path: Path) -> int:
+    """Return how many whole lines a file has, empty ones aside. A last one without its newline is none."""
+    count = 0
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST):
+            count += line.endswith(b"\n") and not line.isspace()
+    return count
+
+
+def keep_records(path: Path, many: int) -> int:
+    """Cut a file down to its first ``many`` records and return that number."""
+    with path.open("rb+") as file:
+        left = many
+        while left and (line := file.readline(_LONGEST)):
+            left -= line.endswith(b"\n") and not line.isspace()
+        file.truncate(file.tell())
+    return many - left
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aritmo.config import build, load_config, read_yaml, save_config
 from aritmo.experiment import PartConfig, Say, run_part
+from aritmo.files import check_name
 from aritmo.report import verdict_lines, write_report
 
 DEFAULT_MINUTES = 4.0
@@ -93,7 +94,11 @@ def recall_run(out: Path) -> tuple[dict[str, PartConfig], float | None]:
         raise ValueError(f"{out} holds no run to go on with (no run.yaml): leave out --resume to begin one")
     values = read_yaml(path)
     try:
-        parts = {name: build(PartConfig, part, str(path)) for name, part in values["parts"].items()}
+        # A part's name is that of its folder.
+        parts = {
+            check_name(name, str(path)): build(PartConfig, part, str(path))
+            for name, part in values["parts"].items()
+        }
         return parts, values["minutes"]
     except (KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): begin another run") from error

@@ -27,11 +27,15 @@ from aritmo.positions import Layout, lay_out
 from aritmo.progress import Progress
 from aritmo.tokens import encode_batch
 
-_WINDOW = 4
+WINDOW = 4
 """Batches that are sorted by length together, and so are written before the first of them is yielded."""
 
 _ENDED = 8
 """Rows leave a batch together, when one in so many has ended: each leaving copies the cache."""
+
+
+Advance = Callable[[int], object]
+"""Is told how many more texts are written."""
 
 
 class SamplingConfig(BaseModel):
@@ -70,7 +74,7 @@ def write(
     config: SamplingConfig,
     *,
     start: int = 0,
-    progress: bool = True,
+    progress: bool | Advance = True,
     guide: Guide | None = None,
 ) -> Iterator[Written]:
     """Write on from each prompt and yield the texts in the order of the prompts.
@@ -79,6 +83,7 @@ def write(
     of four batches; a window's texts are yielded when all of it is written. The prompt at position i has
     index ``start + i``, which with the seed names its random stream: so a list may be written in parts.
     A text ends at the tokenizer's end token, after ``max_new_tokens``, or where the model's context is full.
+    ``progress`` shows a line of its own, or is told of each text.
     The iterator may be closed early; between texts the model is in the mode in which it was given.
 
     A model whose config says ``ids_a_place`` has its position ids coupled by digit place (``positions``).
@@ -194,12 +199,12 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
-def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool) -> Iterator[Written]:
+def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool | Advance) -> Iterator[Written]:
     size = writer.prepare(rows)
-    with Progress("writing", len(rows), "texts") if progress else nullcontext() as shown:
-        advance = shown.advance if shown else _ignore
-        for first in range(0, len(rows), size * _WINDOW):
-            window = sorted(rows[first : first + size * _WINDOW], key=lambda row: len(row.ids))
+    with Progress("writing", len(rows), "texts") if progress is True else nullcontext() as shown:
+        advance = shown.advance if shown else progress if callable(progress) else _ignore
+        for first in range(0, len(rows), size * WINDOW):
+            window = sorted(rows[first : first + size * WINDOW], key=lambda row: len(row.ids))
             written: list[Written] = []
             for at in range(0, len(window), size):
                 with _evaluating(writer.model):
@@ -241,7 +246,7 @@ class _Writer:
         )  # fmt: skip
         return size
 
-    def write_batch(self, rows: list[_Row], advance: Callable[[int], None]) -> list[Written]:
+    def write_batch(self, rows: list[_Row], advance: Advance) -> list[Written]:
         """Write on from every row, all at once, and return the texts in the order of the rows."""
         rooms = np.array([row.room for row in rows])
         steps = int(rooms.max())

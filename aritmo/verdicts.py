@@ -1,18 +1,22 @@
 """The verdict on a file of samples: each is judged exactly, and held against the corpus that the model learned."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aritmo import __version__
 from aritmo.corpus import Corpus
+from aritmo.files import file_hash
 from aritmo.judging import judge_samples, summarise
 from aritmo.originals import Originals
-from aritmo.records import read_jsonl, write_samples
+from aritmo.records import read_jsonl
 from aritmo.tasks.squares import Squares, read_rows
 from aritmo.tasks.squares_tutorial import written_square
+from aritmo.unfinished import Unfinished
 from aritmo.verbatim import find_repeated
 
 Record = dict[str, Any]
@@ -22,18 +26,25 @@ _AT_ONCE = 1024
 
 
 def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Record:
-    """Judge a file of samples, save the verdicts where a place is given, and return the summary."""
+    """Judge a file of samples, save the verdicts where a place is given, and return the summary.
+
+    Each record is held in memory alone. Verdicts stand in their place once they are whole; those that a stopped
+    call left are not made again if they are of the same samples and corpus. Earlier ones are written over.
+    """
     train = training_squares(corpus) if corpus else None
     repeated = None
     if corpus and train:
         texts = (str(sample.get("text", "")) for sample in read_jsonl(samples))
         repeated = find_repeated(texts, _completions(corpus))
-    judged = judge_samples(read_jsonl(samples), train, repeated)
     if verdicts is None:
-        return summarise(judged)
-    verdicts.unlink(missing_ok=True)
-    write_samples(verdicts, judged)
-    return summarise(read_jsonl(verdicts))
+        return summarise(judge_samples(read_jsonl(samples), train, repeated))
+    request = {"samples": file_hash(samples), "corpus": corpus.hash if corpus else None, "aritmo": __version__}
+    with Unfinished(verdicts, request, anew=True) as file:
+        kept = islice(file.records(), file.kept)
+        fresh = judge_samples(read_jsonl(samples), train, repeated, file.kept)
+        summary = summarise(chain(kept, file.added(fresh)))
+        file.finish()
+    return summary
 
 
 def training_squares(corpus: Corpus) -> Originals | None:

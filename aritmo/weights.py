@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
+from aritmo.files import read_bounded
+
+_MOST = 4 << 30
+"""Bytes of weights that are read: numpy is too slow for models that have more."""
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 M = TypeVar("M")
@@ -22,7 +27,8 @@ def open_folder(folder: Path, make: Callable[[dict[str, Any], dict[str, Floats]]
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = deserialize((folder / "model.safetensors").read_bytes())  # type: ignore[no-untyped-call]
+        content = read_bounded(folder / "model.safetensors", _MOST)
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
         return make(config, {name: _floats(**tensor) for name, tensor in tensors})
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"the model in {folder} is damaged ({error}); fetch it again") from None

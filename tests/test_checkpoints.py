@@ -62,9 +62,9 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
 
 def test_nothing_is_pickled(tmp_path: Path) -> None:
     names = {path.name for path in write(tmp_path, 1).rglob("*")}
-    assert {Path(name).suffix for name in names} == {".json", ".safetensors"}
+    assert {Path(name).suffix for name in names} == {".json", ".safetensors", ".sha256"}
     hashes = json.loads((tmp_path / "checkpoints/step-000001/manifest.json").read_text())["sha256"]
-    assert set(hashes) == names - {"manifest.json"}
+    assert set(hashes) == names - {"manifest.json", "manifest.sha256"}
 
 
 def test_the_newest_stay_in_the_order_of_numbers(tmp_path: Path) -> None:
@@ -99,17 +99,24 @@ def test_damage_is_found_named_and_passed_over(tmp_path: Path, name: str, how: s
         load(bad, *make(2))
 
 
+@pytest.mark.parametrize("vouched", [True, False])
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"sha256": 3}', '{"sha256": {}}'])
-def test_a_checkpoint_without_a_whole_manifest_is_passed_over(tmp_path: Path, content: str | None) -> None:
+def test_a_checkpoint_without_a_whole_manifest_is_passed_over(
+    tmp_path: Path, content: str | None, vouched: bool
+) -> None:
     good, bad = write(tmp_path, 1), write(tmp_path, 2)
     (bad / "manifest.json").unlink()
+    if not vouched:  # as earlier versions wrote them
+        (bad / "manifest.sha256").unlink()
     if content is not None:
         (bad / "manifest.json").write_text(content)
     (tmp_path / "checkpoints" / "step-000003.partial").mkdir()
     said: list[str] = []
     assert latest(tmp_path, said.append) == good
     assert str(bad) in said[0]
-    with pytest.raises(ValueError, match=r"incomplete: manifest\.json cannot be read|damaged: state\.json"):
+    with pytest.raises(
+        ValueError, match=r"incomplete: manifest\.json cannot be read|damaged: (state|manifest)\.json"
+    ):
         verify(bad)
 
 

@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 from datasets import load_dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from aritmo import chunks
 from aritmo.config import build
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus, quota
 from aritmo.files import file_hash
@@ -219,12 +222,55 @@ main()
 """
 
 
-def test_a_disk_that_fills_up_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_leaves_no_corpus_and_says_so(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "c")], capture_output=True, text=True)
     assert done.returncode == 2
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == [".c.chunks"]
+    build_corpus(CorpusConfig(task="addition", style="tutorial", count=300), tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_what_a_stopped_build_drew_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a chunk that was torn or is not what it was is drawn again, so that the bytes are the same."""
+    config = CorpusConfig(task="addition", style="plain", count=12_000, seed=4)
+    whole = build_corpus(config, tmp_path / "whole")
+    drawn: list[int] = []
+    make = chunks._made
+
+    def counted(job: chunks.Job) -> chunks.Chunk:
+        drawn.append(job.start)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return make(job)
+
+    monkeypatch.setattr(chunks, "_made", counted)
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(config, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    first, second = sorted(tmp_path.glob(".c.chunks-*/*"))
+    second.write_bytes(second.read_bytes()[:-1])
+    again = build_corpus(config, tmp_path / "c")
+    assert first.name == "train-0"
+    assert drawn[:3] == [0, 4096, 8192]
+    assert drawn[3] == 4096
+    assert bytes_of(again.folder) == bytes_of(whole.folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "whole"]
+
+
+@settings(max_examples=20)
+@given(st.binary(max_size=300), st.lists(st.integers(0, 2**64 - 1), max_size=4), st.data())
+def test_a_kept_chunk_comes_back_or_is_known_to_be_torn(rows: bytes, keys: list[int], data: st.DataObject) -> None:
+    ends = np.arange(len(keys), dtype=np.int64)
+    encoded = chunks.Chunk(rows, np.array(keys, dtype=np.uint64), ends, 7).encoded()
+    back = chunks.Chunk.decoded(encoded)
+    assert (back.rows, back.keys.tolist(), back.ends.tolist(), back.asked) == (rows, keys, ends.tolist(), 7)
+    torn = bytearray(encoded[: data.draw(st.integers(0, len(encoded)))])
+    if len(torn) == len(encoded):
+        torn[data.draw(st.integers(0, len(torn) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError, match="not as it was written"):
+        chunks.Chunk.decoded(bytes(torn))
 
 
 def test_a_changed_byte_is_found_and_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from aritmo.cli import main
-from aritmo.corpus import Corpus, CorpusConfig, build_corpus
+from aritmo.corpus import Corpus, CorpusConfig, build_corpus, write_manifest
 from aritmo.leaks import HELD_OUT, find_leaks, shared_keys, write_unseen
 from aritmo.numbers.keys import KINDS
 from aritmo.numbers.randomness import SPLITS, Split, split_of
@@ -46,7 +46,8 @@ def with_test(corpus: Corpus, out: Path, examples: list[Example]) -> Corpus:
         pq.write_table(corpus.table(split), out / f"{split}.parquet")
     rows = [{"prompt": e.prompt, "completion": e.completion, "meta": e.meta} for e in examples]
     pq.write_table(pa.Table.from_pylist(rows, schema=corpus.table("test").schema), out / "test.parquet")
-    (out / "manifest.json").write_text(json.dumps(corpus.manifest))
+    splits = corpus.manifest["splits"]
+    write_manifest(out, corpus.manifest | {"splits": splits | {"test": splits["test"] | {"count": len(rows)}}})
     return Corpus(out)
 
 

@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from aritmo import __version__
+from aritmo.screen import show
 
 _VERBS = ("run", "squares", "corpus", "plan", "train", "sample", "ask", "judge", "export", "report")
 """The modules of this folder, in the order in which help shows them."""
@@ -55,7 +56,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except (TyperException, ValueError, OSError) as error:
-        print(f"aritmo: {_plain(error)}", file=sys.stderr)
+        show(f"aritmo: {_plain(error)}", err=True)
         status = 2
     except (KeyboardInterrupt, typer.Abort):
         print("aritmo: stopped", file=sys.stderr)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -69,26 +70,26 @@ def ask(
     if file is None:
         raise typer.Exit(0 if right else 1)
     if not json:
-        print(f"{right:,} of {asked:,} right")
+        show(f"{right:,} of {asked:,} right")
 
 
 def _print_one(record: dict[str, Any]) -> None:
     """Print a problem, what the model wrote on it, what that says and whether it is right."""
     verdict = record["verdict"]
-    print(f"problem  {record['problem']}")
+    show(f"problem  {record['problem']}")
     _print_lines("model", record["text"].strip("\n").split("\n"))
     _print_lines("answer", _answer(record))
-    print(f"verdict  {'right' if verdict['valid'] else 'wrong: ' + '; '.join(verdict['reasons'])}")
+    show(f"verdict  {'right' if verdict['valid'] else 'wrong: ' + '; '.join(verdict['reasons'])}")
 
 
 def _print_lines(name: str, lines: list[str]) -> None:
-    print(*(f"{'' if n else name:<7}  {line}".rstrip() for n, line in enumerate(lines)), sep="\n")
+    show(*(f"{'' if n else name:<7}  {line}".rstrip() for n, line in enumerate(lines)))
 
 
 def _print_line(record: dict[str, Any]) -> None:
     verdict = record["verdict"]
     wrong = "" if verdict["valid"] else f"  wrong: {'; '.join(verdict['reasons'])}"
-    print(f"{record['problem']} = {' / '.join(_answer(record))}{wrong}")
+    show(f"{record['problem']} = {' / '.join(_answer(record))}{wrong}")
 
 
 def _answer(record: dict[str, Any]) -> list[str]:

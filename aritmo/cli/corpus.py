@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from aritmo import screen
 from aritmo.cli import corpus_leaks
 from aritmo.cli.output import Json, print_json
 
@@ -78,9 +79,9 @@ def build(
     if json:
         print_json({"folder": str(out), **corpus.manifest})
         return
-    print(f"{out}: {corpus.task.name}, style {corpus.style}")
+    screen.show(f"{out}: {corpus.task.name}, style {corpus.style}")
     for line in corpus.lines():
-        print(f"  {line}")
+        screen.show(f"  {line}")
 
 
 @app.command(epilog="Example: aritmo corpus show A --split test --count 2 --tokens gpt2")
@@ -104,14 +105,14 @@ def show(
             print_json(shown)
             continue
         meta = shown["meta"]
-        print(
+        screen.show(
             f"{meta['task']} {meta['style']}, family {meta['family']}, index {meta['index']}: "
             f"{len(shown['tokens'])} tokens"
         )
-        print(_bordered(shown["tokens"]))
+        screen.show(*_bordered(shown["tokens"]))
 
 
-def _bordered(tokens: list[tuple[str, bool]]) -> str:
+def _bordered(tokens: list[tuple[str, bool]]) -> list[str]:
     """Return lines of token pieces between bars, each above a line that marks those with loss."""
     lines, pieces, marks = [], "", ""
     for piece, learned in tokens:
@@ -121,4 +122,4 @@ def _bordered(tokens: list[tuple[str, bool]]) -> str:
         if piece.endswith("\n") or len(pieces) > 90:
             lines += [f"  {pieces}", f"  {marks}".rstrip()]
             pieces = marks = ""
-    return "\n".join([*lines, f"  {pieces}", f"  {marks}".rstrip()])
+    return [*lines, f"  {pieces}", f"  {marks}".rstrip()]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json, print_table
+from aritmo.screen import show
 
 _NAMES = {
     "family": "family, which a split keeps whole",
@@ -46,9 +47,9 @@ def leaks(
     if json:
         print_json(report | ({"unseen": str(unseen)} if unseen else {}))
         return
-    print(f"{folder}: {corpus.task.name}, style {corpus.style}, {report['train']:,} training examples")
+    show(f"{folder}: {corpus.task.name}, style {corpus.style}, {report['train']:,} training examples")
     for split, found in report["splits"].items():
-        print(f"{split}: {found['examples']:,} examples")
+        show(f"{split}: {found['examples']:,} examples")
         print_table(
             ("shared with training", "count", "share"),
             [
@@ -57,8 +58,8 @@ def leaks(
             ],
         )
         if "unseen_pattern" in found:
-            print(f"{found['unseen_pattern']:,} examples have a pattern that training lacks")
+            show(f"{found['unseen_pattern']:,} examples have a pattern that training lacks")
     if written:
-        print(f"{unseen}: the same training, held-out squares of unseen patterns only")
+        show(f"{unseen}: the same training, held-out squares of unseen patterns only")
         for line in written.lines():
-            print(f"  {line}")
+            show(f"  {line}")

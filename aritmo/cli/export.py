@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -31,4 +32,4 @@ def export(
             }
         )
     else:
-        print(f"{made.folder}: {made.source}, logits within {made.difference:g} on {made.prompts} prompts")
+        show(f"{made.folder}: {made.source}, logits within {made.difference:g} on {made.prompts} prompts")

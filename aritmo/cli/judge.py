@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aritmo.cli.output import Json, print_json, print_table
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -30,7 +31,7 @@ def judge(
         print_json(summary)
         return
     for split, group in summary["groups"].items():
-        print(f"{summary['task']} {summary['style']}, {split}: {group['samples']:,} samples")
+        show(f"{summary['task']} {summary['style']}, {split}: {group['samples']:,} samples")
         rows = {**group, **group.get("squares", {})}
         print_table(
             ("", "count", "of", "share", "95 % interval"),
@@ -41,9 +42,9 @@ def judge(
             ],
         )
         for line in _told(group.get("squares", {})):
-            print(f"  {line}")
+            show(f"  {line}")
         for reason, count in group["reasons"][:8]:
-            print(f"  {count:>6,}  {reason}")
+            show(f"  {count:>6,}  {reason}")
 
 
 def _told(squares: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json, print_table
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -53,9 +54,9 @@ def plan(
     data = f"{work.steps:,} updates of {work.batch:,} x {work.context:,} tokens: {work.tokens:,} tokens"
     if work.epochs is not None:
         data += f", {work.sequences:,} sequences {rate(work.epochs)} times over"
-    print(f"model {found.model}: {shape.parameters:,} parameters, {shape.layers} layers, width {shape.width:,}")
-    print(f"work: {data}, {rate(work.tokens * shape.flops(work.context) / 1e15)} PFLOP")
-    print(f"device: {found.device.name}, {found.device.memory / GIB:.1f} GiB\n")
+    show(f"model {found.model}: {shape.parameters:,} parameters, {shape.layers} layers, width {shape.width:,}")
+    show(f"work: {data}, {rate(work.tokens * shape.flops(work.context) / 1e15)} PFLOP")
+    show(f"device: {found.device.name}, {found.device.memory / GIB:.1f} GiB", "")
     head = ["way", "fits", *found.fits[0].parts, "all", "host", "at once", "tokens/s", "time"]
     rows = [
         [
@@ -71,8 +72,8 @@ def plan(
         for fit in found.fits
     ]
     print_table(head, rows)
-    print("\n(GiB; «all» with what CUDA and spare room take; «at once» sequences x times an update)")
+    show("", "(GiB; «all» with what CUDA and spare room take; «at once» sequences x times an update)")
     for note in found.notes:
-        print(f"note: {note}")
-    print(found.sentence)
+        show(f"note: {note}")
+    show(found.sentence)
     raise typer.Exit(0 if fits else 1)

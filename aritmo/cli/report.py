@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -26,4 +27,4 @@ def report(
     if json:
         print_json({"report": str(page), "verdict": verdict_lines(parts)})
     else:
-        print(f"report: {page}")
+        show(f"report: {page}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def run(
     from aritmo.trials.run import is_experiment
 
     def say(line: str) -> None:
-        typer.echo(line, err=json)
+        show(*line.split("\n"), err=json)
 
     if resume and out is None:
         raise ValueError("--resume needs --out: name the folder of the run to go on with")
@@ -92,7 +93,7 @@ def run(
 
 def _stopped(out: Path) -> typer.Exit:
     """Say how to go on with a run, and return how the command ends."""
-    typer.echo(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
+    show(f"aritmo: stopped; to go on: aritmo run --resume --out {out}", err=True)
     return typer.Exit(130)
 
 
@@ -110,7 +111,7 @@ def _compare(
     from aritmo.trials.run import run_experiment
 
     def say(line: str) -> None:
-        typer.echo(line, err=json)
+        show(*line.split("\n"), err=json)
 
     if not resume:
         check_free(out)

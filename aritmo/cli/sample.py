@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -75,4 +76,4 @@ def sample(
     for way, part in (("guided, ", account), ("bare, ", account["bare"])) if guided else (("", account),):
         valid = f", {part['valid']['count']:,} valid ({100 * part['valid']['share']:.2f} %)" if guided else ""
         speed = f"{part['tokens_per_second']:,.0f} tokens/s"
-        print(f"{way}{part['samples']:,} samples{valid}, {speed}: {part['file']}")
+        show(f"{way}{part['samples']:,} samples{valid}, {speed}: {part['file']}")

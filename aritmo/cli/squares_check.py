@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 if TYPE_CHECKING:
     from aritmo.numbers.checking import Answer, Collection
@@ -54,7 +55,7 @@ def check(
         if result is None:
             unreadable += 1
             _clear_line()
-            print(f"aritmo: {answer.unreadable}", file=sys.stderr)
+            show(f"aritmo: {answer.unreadable}", err=True)
             if json:
                 print_json({"place": answer.place, "error": answer.unreadable})
             continue
@@ -65,8 +66,7 @@ def check(
         elif many:
             table.add(_row(answer.place, result), _below(result.defects[1:], _SHOWN - 1))
         else:
-            print(f"{answer.place}: {summary(result)}")
-            print("".join(f"{line}\n" for line in _below(result.defects, _SHOWN)), end="")
+            show(f"{answer.place}: {summary(result)}", *_below(result.defects, _SHOWN))
     table.flush()
     if json:
         skipped = dict(sorted(found.skipped.items()))
@@ -169,7 +169,7 @@ class _Table:
                 cell.rjust(width) if 0 < index < 5 else cell.ljust(width)
                 for index, (cell, width) in enumerate(zip(cells, self._widths, strict=True))
             )
-            print("  ".join([name, *numbers, valid, defect]).rstrip(), *below, sep="\n")
+            show("  ".join([name, *numbers, valid, defect]).rstrip(), *below)
         self._rows.clear()
 
 

@@ -28,8 +28,9 @@ def draw(
     from aritmo.cli.squares_check import summary
     from aritmo.files import write_whole
     from aritmo.numbers.drawing import lay_out, to_svg
-    from aritmo.numbers.matrixfiles import printable, read_matrices
+    from aritmo.numbers.matrixfiles import read_matrices
     from aritmo.numbers.squares import check_square
+    from aritmo.screen import printable, show
 
     require_free(out, force)
     found = next(islice(read_matrices(file), which - 1, None), None)
@@ -47,12 +48,13 @@ def draw(
     if json:
         print_json({"file": name, "place": place})
     else:
-        print(f"{name}: {place}")
+        show(f"{name}: {place}")
 
 
 def require_free(out: Path, force: bool) -> None:
     """Refuse a file that cannot be written, or only over another, before any work is done."""
-    from aritmo.numbers.matrixfiles import check_place, printable
+    from aritmo.numbers.matrixfiles import check_place
+    from aritmo.screen import printable
 
     check_place(out)
     if out.exists() and not force:

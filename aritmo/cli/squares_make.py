@@ -123,7 +123,7 @@ def make(
 
 def _tell(making: Making, asked: int, end: str, json: bool) -> None:
     """Say what was made, of what kind, and how to go on where it is less than was asked for."""
-    from aritmo.numbers.matrixfiles import printable
+    from aritmo.screen import printable
 
     request, name = making.request, printable(str(making.out))
     if json:

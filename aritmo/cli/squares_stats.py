@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from aritmo.cli.output import Json, print_json, print_table
 from aritmo.cli.squares_check import Files
 from aritmo.cli.squares_draw import Force, require_free
+from aritmo.screen import show
 
 _SHOWN = 10
 
@@ -48,7 +48,7 @@ def stats(
                 unreadable.append(str(error))
             progress.advance()
     for sentence in unreadable:
-        print(f"aritmo: {sentence}", file=sys.stderr)
+        show(f"aritmo: {sentence}", err=True)
     if anatomy.squares:
         _tell(anatomy.statistics(), picture, json)
     if unreadable:
@@ -73,7 +73,7 @@ def _print(statistics: dict[str, Any]) -> None:
     print_table(("centre", "squares"), list(statistics["centres"].items()))
     for name in ("smallest", "largest"):
         if difference := statistics[f"{name}_difference"]:
-            print(f"{name} difference |d| {difference['d']:g}: cell {difference['cell']} in {difference['place']}")
+            show(f"{name} difference |d| {difference['d']:g}: cell {difference['cell']} in {difference['place']}")
     print()
     digits = statistics["last_digits"]
     present = [digit for digit in range(10) if any(row[digit] for row in digits.values())]

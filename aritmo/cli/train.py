@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -97,7 +98,7 @@ def train(
         "training.clip": clip, "training.patience": patience, "training.trackers": track or None,
     }  # fmt: skip
     settings = load_config(PartConfig, [read_yaml(config)] if config else [], override or [], given)
-    result = train_alone(Corpus(corpus), settings, out, lambda line: typer.echo(line, err=json), resume)
+    result = train_alone(Corpus(corpus), settings, out, lambda line: show(line, err=json), resume)
     if not place().is_main_process:
         return
     if json:
@@ -111,7 +112,7 @@ def train(
             }
         )
     else:
-        print(f"{result.reason} at step {result.step:,}, loss {result.loss:.4f}: {result.checkpoint}")
+        show(f"{result.reason} at step {result.step:,}, loss {result.loss:.4f}: {result.checkpoint}")
     if result.reason == "stopped":
         typer.echo("aritmo: stopped and saved; the same command with --resume goes on", err=True)
         raise typer.Exit(130)

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from aritmo.cli.output import print_json
+from aritmo.screen import show
 
 
 def train_recipe(
@@ -43,7 +44,7 @@ def train_recipe(
     if json:
         print_json({"model": str(baked.folder), **baked.plain()})
     else:
-        print(f"{baked.reason} at step {baked.updates:,}, loss {baked.loss:.4g}: {baked.folder}")
+        show(f"{baked.reason} at step {baked.updates:,}, loss {baked.loss:.4g}: {baked.folder}")
     if baked.reason == "stopped":
         typer.echo("aritmo: stopped, and the model saved as it is", err=True)
         raise typer.Exit(130)

@@ -8,8 +8,9 @@ from itertools import groupby
 from os import scandir
 from pathlib import Path
 
-from aritmo.numbers.matrixfiles import printable, read_matrices
+from aritmo.numbers.matrixfiles import read_matrices
 from aritmo.numbers.squares import SquareCheck, check_square
+from aritmo.screen import printable
 from aritmo.workers import Workers, cores
 
 SUFFIXES = frozenset({"", ".txt", ".text", ".dat", ".asc", ".csv", ".tsv", ".json", ".npy"})

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aritmo.files import write_json
-from aritmo.numbers.matrixfiles import check_place, printable
+from aritmo.numbers.matrixfiles import check_place
 from aritmo.numbers.randomness import Stream
 from aritmo.numbers.requests import Request, take_turns
 from aritmo.numbers.rows import Seen, fingerprints, rows
 from aritmo.numbers.search import draw_order3
+from aritmo.screen import printable
 from aritmo.workers import Workers, cores
 
 Ints = NDArray[np.int64]

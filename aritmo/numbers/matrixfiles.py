@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from aritmo.files import write_whole
+from aritmo.files import size, write_whole
 from aritmo.numbers.squares import LARGEST, Cells, as_square
+from aritmo.screen import printable
 
 _HEADING = re.compile(rb"\s*(?:matrix|matriz|square)\s*(?:#\s*)?[0-9]{1,18}\s*(?:[:.]\s*)?", re.IGNORECASE)
 _BRACKETS = bytes.maketrans(b'[]()"', b"     ")
@@ -32,16 +33,29 @@ _DIGITS = len(str(LARGEST))
 _PLAIN = b"0123456789 \t\r\n"
 _SPACE, _NEWLINE = b" \n"
 _CHUNK = 1 << 23
+_LINE = 1 << 26
+"""Bytes that a line may have: that is a row, or a whole matrix, of ten million numbers."""
+_JSON = 1 << 27
+_NPY = 1 << 30
+"""Bytes of files that are read whole."""
+LARGEST_ORDER = 2048
+"""Of matrices that are read."""
+_ARCHIVES = {
+    b"PK\x03\x04": "a zip archive, as .npz is",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ\0": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"PAR1": "a Parquet file",
+}
+"""How packed files begin. They are never unpacked: what comes out may be of any size."""
 _NUMPY = b"\x93NUMPY"
 _BOM = b"\xef\xbb\xbf"
 
 Row = tuple[str, list[int]]
 """A row of numbers with its place."""
-
-
-def printable(text: str) -> str:
-    """Return text with everything that a terminal may obey, or cannot show, written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_place(out: Path) -> None:
@@ -80,16 +94,21 @@ def read_matrices(path: str | Path) -> Iterator[tuple[str, Cells]]:
 
 def _matrices(file: BinaryIO, name: str, json_only: bool) -> Iterator[tuple[str, Cells]]:
     head: list[bytes] = []
-    for line in file:
+    for line in _lines(file, name):
         head.append(line if head else line.removeprefix(_BOM))
         if head[-1].strip():
             break
+        if len(head) > _CHUNK:
+            raise ValueError(f"{name} begins with more than {_CHUNK:,} empty lines; give rows of numbers")
     first = head[-1].lstrip()[:1] if head else b""
+    for magic, what in _ARCHIVES.items():
+        if head and head[0].startswith(magic):
+            raise ValueError(f"{name} is {what}; unpack it, and give rows of numbers, JSON or .npy")
     if head and head[0].startswith(_NUMPY):
-        yield from _from_numpy(b"".join(head) + file.read(), name)
+        yield from _from_numpy(_whole(head, file, _NPY, name), name)
         return
     if first and (json_only or first in b"[{"):
-        data = b"".join(chain(head, file))
+        data = _whole(head, file, _JSON, name)
         value = _load_json(data, name, json_only or first == b"{")
         if value is not None:
             yield from _from_json(value, name)
@@ -98,7 +117,24 @@ def _matrices(file: BinaryIO, name: str, json_only: bool) -> Iterator[tuple[str,
     elif file.seekable():
         yield from _from_plain(b"".join(head), file, name)
     else:
-        yield from _from_text(chain(head, file), 1, name)
+        yield from _from_text(chain(head, _lines(file, name)), 1, name)
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Yield the lines of a file. Raises ValueError for one that is too long to be numbers of a matrix."""
+    while line := file.readline(_LINE + 1):
+        if len(line) > _LINE:
+            raise ValueError(f"{name} has a line of more than {size(_LINE)}; write a row of a matrix a line")
+        yield line
+
+
+def _whole(head: list[bytes], file: BinaryIO, most: int, name: str) -> bytes:
+    """Return a file that is read in one piece. Raises ValueError where that is more than ``most`` bytes."""
+    begun = b"".join(head)
+    data = begun + file.read(most - len(begun) + 1)
+    if len(data) > most:
+        raise ValueError(f"{name} holds more than {size(most)}; give files of less, or rows of numbers as text")
+    return data
 
 
 def _from_plain(begun: bytes, file: BinaryIO, name: str) -> Iterator[tuple[str, Cells]]:
@@ -109,8 +145,8 @@ def _from_plain(begun: bytes, file: BinaryIO, name: str) -> Iterator[tuple[str, 
         end = len(text) if len(text) < _CHUNK else _last_gap(text)
         found = _plain_blocks(text[:end])
         if found is None:
-            rest = BytesIO(text + file.readline())
-            yield from _from_text(chain(rest, file), line, name)
+            rest = BytesIO(text + file.readline(_LINE))
+            yield from _from_text(chain(_lines(rest, name), _lines(file, name)), line, name)
             return
         for first, cells in found:
             place = f"{name}, line {line + first}"
@@ -172,8 +208,11 @@ def _cut(block: Iterator[Row]) -> Iterator[tuple[str, Cells]]:
             yield where, row
 
     rows = even()
-    begun = [(place, first), *islice(rows, width)]
     order = isqrt(width)
+    if width > LARGEST_ORDER and (order * order != width or order > LARGEST_ORDER):
+        raise ValueError(f"{place}: {width:,} numbers in a row; give matrices up to order {LARGEST_ORDER:,}")
+    # So many in a row are a matrix a line, and need not be held to see whether they are as many rows.
+    begun = [(place, first), *islice(rows, width if width <= LARGEST_ORDER else 0)]
     if len(begun) == width:
         yield place, _square([row for _, row in begun], place)
     elif order >= 3 and order * order == width:

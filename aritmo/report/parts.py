@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from aritmo.config import parse_yaml
+from aritmo.files import read_bounded
 from aritmo.records import read_jsonl
 
 Record = dict[str, Any]
+
+_MOST = 64 << 20
+"""Bytes that a config, a summary or a manifest may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,11 @@ def read_part(folder: Path) -> Part:
     """Read one experiment's folder. Never raises for what is missing or broken in it."""
     missing: list[str] = []
     config = _mapping(folder / "config.yaml", missing)
-    corpus = config.get("corpus")
-    named = corpus if isinstance(corpus, str) else ""
-    places = [folder / "corpus", Path(named), folder / named]
-    home = next((place for place in places if (place / "manifest.json").is_file()), folder / "corpus")
     return Part(
         folder,
         config,
         _mapping(folder / "summary.json", missing),
-        _mapping(home / "manifest.json", missing),
+        _mapping(folder / "corpus" / "manifest.json", missing),
         [line for line in _records(folder / "metrics.jsonl", missing) if "step" in line],
         missing,
     )
@@ -71,11 +70,11 @@ def read_part(folder: Path) -> Part:
 def _mapping(path: Path, missing: list[str]) -> Record:
     name = f"{path.parent.name}/{path.name}"
     try:
-        text = path.read_text("utf-8")
-        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        text = read_bounded(path, _MOST).decode()
+        value = json.loads(text) if path.suffix == ".json" else parse_yaml(text)
     except FileNotFoundError:
         missing.append(f"{name} is not there")
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError):
         missing.append(f"{name} cannot be read")
     else:
         if isinstance(value, dict):

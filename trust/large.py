@@ -1,0 +1,5 @@
+"""Rows on size."""
+
+from trust.rows import Row
+
+ROWS: list[Row] = []

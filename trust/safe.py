@@ -1,0 +1,5 @@
+"""Rows on safety."""
+
+from trust.rows import Row
+
+ROWS: list[Row] = []
