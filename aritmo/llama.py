@@ -24,6 +24,8 @@ from aritmo.weights import Floats, Integers, open_folder
 
 _BLOCK = 128
 """Tokens that are read at once: what they compute stays in the processor's cache."""
+_FIRST = 8
+"""Tokens that are guessed at first, so that the first of them come soon."""
 _HIDDEN = np.float32(-1e30)
 """Added to the score of a token that must not be seen."""
 _EXPECTED = {
@@ -195,7 +197,7 @@ def write_on(model: Llama, text: Text) -> Iterator[int]:
     written: list[int] = []
     for start in range(0, prompt - 1, _BLOCK):
         model.read(unread[start : min(start + _BLOCK, prompt - 1)], cache)
-    unread, size = unread[-1:], _BLOCK
+    unread, size = unread[-1:], _FIRST
     while len(written) < most:
         guessed = list(text.guess(written)[: min(size, most - len(written) - 1)])
         logits = model.read([*unread, *guessed], cache, asked=1 + len(guessed))

@@ -1,4 +1,4 @@
-"""What the page asks, answered as it comes: models that are opened once, problems read, texts followed, squares judged.
+"""What the page asks, answered as it comes: models opened once, problems read, texts followed, squares judged.
 
 Every answer is a stream of whole views, of which each replaces the one before. A stream that is closed ends the
 writing; one that nobody listens to ends by itself, and so does one whose time is up.
@@ -10,10 +10,11 @@ from time import monotonic
 from typing import Any
 
 from aritmo.asking import Asked, Line, Manner, Writer, is_searcher, open_asked
-from aritmo.numbers.matrixfiles import Cells, parse_matrices
+from aritmo.numbers.matrixfiles import parse_matrices
 from aritmo.numbers.primes import is_prime, least_factor
-from aritmo.numbers.squares import SquareCheck, check_square
+from aritmo.numbers.squares import Cells, SquareCheck, check_square
 from aritmo.play import views
+from aritmo.play.tokenizers import cuts
 from aritmo.play.views import Moment, Words, show
 from aritmo.play.words import WORDS, said
 from aritmo.report.parts import read_part
@@ -23,14 +24,14 @@ from aritmo.tasks.following import follow_columns, follow_digits, follow_lines, 
 from aritmo.tasks.problems import ANY
 from aritmo.tasks.squares_tutorial import read_prompt
 
-MOST = {"sum": 2_100, "number": 40, "centre": 12, "cut": 200, "squares": 16_000}
+MOST = {"sum": 2_100, "number": 40, "centre": 12, "cut": 200, "paste": 16_000}
 """Characters of each field."""
 SECONDS = 90.0
 """How long a model may write on one problem."""
 _PACE = 0.08
 """Seconds between two views of one text."""
-_SHOWN = ("addition", "squares", "primality")
-"""Tasks that the page shows."""
+_FIRST = {"addition": "1+2", "squares": "1607", "primality": "7919"}
+"""The tasks that the page shows, each with a problem."""
 _TRIED = 10**12
 """Below this a number's least factor is looked for."""
 ORDERS = {"centre_3": 3, "any_3": 3, "centre_5": 5, "centre_7": 7}
@@ -52,6 +53,7 @@ class Desk:
             "steps": open_asked("addition", style="tutorial", opened=opened),
             "long": open_asked("addition", style="aligned", opened=opened),
         }
+        cuts(self.named)  # so that a tokenizer that is missing is told at once
         self.squares = open_asked("squares", opened=opened)
         self.prime = open_asked("primality", opened=opened)
         for asked in _given(model, task, style, opened) if model else ():
@@ -61,6 +63,10 @@ class Desk:
                 self.squares = asked
             else:
                 self.prime = asked
+
+        # The first text that a model writes takes longer than any other.
+        for asked in (self.squares, self.prime, *self.adders.values()):
+            next(asked.stream(asked.read(Line("", _FIRST[asked.task.name]))), None)
 
     def add(self, language: str, text: str, how: str, wanted: Wanted) -> Iterator[str]:
         """Yield the views of a sum that is asked for and written."""
@@ -117,8 +123,6 @@ class Desk:
 
     def cut(self, language: str, text: str) -> str:
         """Return how each tokenizer cuts a text, and the next two numbers where it is one."""
-        from aritmo.play.tokenizers import cuts
-
         w = WORDS[language]
         if refusal := _unfit(w, text, MOST["cut"]):
             return refusal
@@ -133,7 +137,7 @@ class Desk:
     def judge(self, language: str, text: str, nested: bool) -> str:
         """Return the verdict on squares as someone wrote them."""
         w = WORDS[language]
-        if refusal := _unfit(w, text, MOST["squares"]):
+        if refusal := _unfit(w, text, MOST["paste"]):
             return refusal
         found: list[tuple[Cells, SquareCheck]] = []
         why = []
@@ -190,7 +194,7 @@ def writes_of(model: str) -> list[tuple[str, str]]:
 def _given(model: str, task: str | None, style: str | None, opened: dict[str, Writer]) -> Iterator[Asked]:
     """Yield a model of one's own in each task and style that it writes and the page shows."""
     known = [(task, find_task(task, style)[1])] if task else writes_of(model)
-    shown = [(name, kind) for name, kind in known if name in _SHOWN]
+    shown = [(name, kind) for name, kind in known if name in _FIRST]
     if not shown:
         raise ValueError(
             f"model {model} writes {known[0][0]}, which the page does not show: ask it with «aritmo ask»"

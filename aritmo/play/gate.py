@@ -1,11 +1,13 @@
 """Who may ask the page what: the policy that stands before everything that gradio answers.
 
-Only the addresses that the page itself asks are answered, to pages of this very server (Host against DNS rebinding,
-Origin and Fetch Metadata against requests from other sites), with small bodies, and never too many at once.
+Only the addresses that the page itself asks are answered, and only to pages of this very server (Host against DNS
+rebinding, Origin and Fetch Metadata against requests from other sites), with small bodies, never too many at once.
 """
 
+import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 import re
@@ -25,6 +27,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 MOST_BODY = 32_768
 """Bytes of a request."""
+_BODY_S = 10
+"""Seconds in which each part of a request has to come."""
 MOST_AT_ONCE = 192
 """Requests that are answered at once; a page that is open and asking holds one."""
 MOST_GUESSES = 10
@@ -38,10 +42,12 @@ _ASKED = ("/gradio_api/queue/join", "/gradio_api/cancel")
 _SESSION = re.compile(r"[a-z0-9]{1,32}")
 _SCRIPT = re.compile(rb"<script\b(?![^>]*\bnonce=)")
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'nonce-{nonce}'{more}; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
     "base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
 )
+"""A script is run where it comes from here or carries the nonce of its page, so that none in a text would be.
+gradio makes functions of its own templates in the page, which needs ``unsafe-eval``."""
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -51,7 +57,7 @@ _HEADERS = (
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered: with which status, and a sentence."""
 
     def __init__(self, status: int, why: str, *headers: tuple[bytes, bytes]) -> None:
@@ -85,7 +91,7 @@ class Gate:
             try:
                 self._check(scope)
                 await self._answer(scope, receive, send)
-            except Refused as refusal:
+            except RefusedError as refusal:
                 await _refuse(send, refusal)
             finally:
                 self._at_once -= 1
@@ -94,17 +100,17 @@ class Gate:
         headers = _headers(scope)
         host = headers.get("host", "")
         if not self._is_here(host):
-            raise Refused(421, "this server is not called by that name: open the address that it printed")
+            raise RefusedError(421, "this server is not called by that name: open the address that it printed")
         page = scope["method"] in ("GET", "HEAD") and _PAGES.fullmatch(scope["path"]) is not None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         if origin not in (None, f"{scope['scheme']}://{host}"):
-            raise Refused(403, "that page is none of this server")
+            raise RefusedError(403, "that page is none of this server")
         if site not in ("none", "same-origin") and not (page and headers.get("sec-fetch-mode") == "navigate"):
-            raise Refused(403, "that page is none of this server")
+            raise RefusedError(403, "that page is none of this server")
         if self.password is not None:
             self._check_password(headers.get("authorization", ""))
         if self._at_once > MOST_AT_ONCE:
-            raise Refused(503, BUSY)
+            raise RefusedError(503, BUSY)
         _check_address(scope, headers)
 
     def _is_here(self, host: str) -> bool:
@@ -123,7 +129,7 @@ class Gate:
         now = monotonic()
         self._guesses = [at for at in self._guesses if now - at < 60]
         if len(self._guesses) >= MOST_GUESSES:
-            raise Refused(429, "too many wrong passwords: wait a minute", (b"retry-after", b"60"))
+            raise RefusedError(429, "too many wrong passwords: wait a minute", (b"retry-after", b"60"))
         try:
             kind, _, words = given.partition(" ")
             decoded = base64.b64decode(words, validate=True) if kind.lower() == "basic" else b""
@@ -135,7 +141,7 @@ class Gate:
             if given:
                 self._guesses.append(now)
             challenge = (b"www-authenticate", b'Basic realm="aritmo play", charset="UTF-8"')
-            raise Refused(401, "the password is asked for; the user's name does not matter", challenge)
+            raise RefusedError(401, "the password is asked for; the user's name does not matter", challenge)
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
@@ -173,8 +179,6 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*_kept(message["headers"]), *_HEADERS, self._policy()]
-            if message["status"] == 503:
-                message["headers"] = [pair for pair in message["headers"] if pair[0] != b"content-length"]
             self._begun = message
             if not self._page:
                 await self._send(message)
@@ -192,7 +196,7 @@ class _Sender:
             await self._send({"type": "http.response.body", "body": body})
 
     def _policy(self) -> tuple[bytes, bytes]:
-        return b"content-security-policy", _POLICY.format(nonce=self._nonce, more=" 'unsafe-eval'").encode()
+        return b"content-security-policy", _POLICY.format(nonce=self._nonce).encode()
 
 
 def host_names() -> frozenset[str]:
@@ -207,37 +211,40 @@ def _headers(scope: Message) -> dict[str, str]:
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
         if key in found and key in ("host", "origin", "authorization", "content-length", "sec-fetch-site"):
-            raise Refused(400, f"the header {key} comes twice")
+            raise RefusedError(400, f"the header {key} comes twice")
         found[key] = value.decode("latin-1")
     return found
 
 
 def _check_address(scope: Message, headers: dict[str, str]) -> None:
-    """Raise Refused for all that the page does not ask: files, uploads, descriptions, settings, other methods."""
+    """Raise RefusedError for all that the page does not ask: files, uploads, descriptions, other methods."""
     method, path = scope["method"], scope["path"]
     if method in ("GET", "HEAD") and path == _STREAM:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if not _SESSION.fullmatch(query.get("session_hash", [""])[0]):
-            raise Refused(400, "that is no session")
+            raise RefusedError(400, "that is no session")
     elif method == "POST" and path in _ASKED:
         if not headers.get("content-type", "").startswith("application/json"):
-            raise Refused(415, "only JSON is read here")
+            raise RefusedError(415, "only JSON is read here")
     elif not (method in ("GET", "HEAD") and _READ.fullmatch(path) and ".." not in path):
-        raise Refused(404, "there is nothing here")
+        raise RefusedError(404, "there is nothing here")
 
 
 async def _body(headers: dict[str, str], receive: Receive) -> bytes:
     length = headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY:
-        raise Refused(413, f"that is too much: at most {MOST_BODY:,} bytes are read")
+        raise RefusedError(413, f"that is too much: at most {MOST_BODY:,} bytes are read")
     body = b""
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), _BODY_S)
+        except TimeoutError:
+            raise RefusedError(408, "the request came too slowly") from None
         if message["type"] == "http.disconnect":
-            raise Refused(400, "the request broke off")
+            raise RefusedError(400, "the request broke off")
         body += message.get("body", b"")
         if len(body) > MOST_BODY:
-            raise Refused(413, f"that is too much: at most {MOST_BODY:,} bytes are read")
+            raise RefusedError(413, f"that is too much: at most {MOST_BODY:,} bytes are read")
         if not message.get("more_body"):
             return body
 
@@ -256,7 +263,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(send: Send, refusal: Refused) -> None:
+async def _refuse(send: Send, refusal: RefusedError) -> None:
     body = str(refusal).encode()
     plain = (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())
     headers = [*plain, *_HEADERS, *refusal.headers]
@@ -283,4 +290,4 @@ def _kept(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 def _digest(password: bytes) -> bytes:
-    return hmac.digest(b"aritmo play", password, "sha256")
+    return hashlib.sha256(password).digest()

@@ -13,7 +13,7 @@ from aritmo.play.words import WORDS
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
-import gradio as gr  # noqa: E402 - after what turns its reports home off
+import gradio as gr
 
 AT_ONCE = 2
 """Texts that are written at once."""
@@ -73,13 +73,21 @@ class _Page:
             f"<p>{w['lede']}</p></header>",
             js_on_load=None,
         )
-        with gr.Tabs():
-            for name, lay_out in (
-                ("add", self._add), ("square", self._square), ("prime", self._prime), ("cut", self._cut),
-                ("fool", self._fool),
-            ):  # fmt: skip
-                with gr.Tab(w[name], elem_id=f"tab-{name}"):
-                    lay_out()
+        sheets = {
+            "add": self._add,
+            "square": self._square,
+            "prime": self._prime,
+            "cut": self._cut,
+            "fool": self._fool,
+        }
+        chosen = gr.Radio(
+            [(w[name], name) for name in sheets], value="add", label=w["sheets"], elem_classes="sheets"
+        )
+        # All sheets are there; which one is seen is the browser's own affair.
+        chosen.change(None, chosen, None, js="(name) => { document.body.dataset.sheet = name }", queue=False)
+        for name, lay_out in sheets.items():
+            with gr.Column(elem_id=f"sheet-{name}", elem_classes="sheet"):
+                lay_out()
 
     def _add(self) -> None:
         w = self._w
@@ -120,14 +128,14 @@ class _Page:
 
     def _cut(self) -> None:
         with gr.Row(elem_classes="asking"):
-            text = self._field("cut", "2249")
+            text = self._field("cut", "2249", "number")
         view = self._answer("cut")
         self._buttons("cut_button", lambda text: self._desk.cut(self._language, text), [text], view, text, CUTS)
 
     def _fool(self) -> None:
         w = self._w
         with gr.Row(elem_classes="asking"):
-            pasted = self._field("squares", SQUARES["composite_square"], scale=3, lines=7)
+            pasted = self._field("paste", SQUARES["composite_square"], lines=7)
         nested = gr.Checkbox(False, label=w["nested"], container=False)
         view = self._answer("fool")
 
@@ -137,12 +145,11 @@ class _Page:
         examples = [(w[name], text) for name, text in SQUARES.items()]
         self._buttons("fool_button", judge, [pasted, nested], view, pasted, examples)
 
-    def _field(self, name: str, value: str, scale: int = 1, lines: int = 1) -> gr.Textbox:
-        key = {"cut": "number", "squares": "paste"}.get(name, name)
-        hint = f"{name if name in ('cut', 'number') else key}_hint"
+    def _field(self, name: str, value: str, label: str = "", scale: int = 1, lines: int = 1) -> gr.Textbox:
+        """Return a field for a text, its label and the hint below it named by ``label`` where not by ``name``."""
         return gr.Textbox(
-            value, label=self._w[key], info=self._w[hint], max_length=MOST[name], lines=lines, max_lines=max(1, 2 * lines),
-            scale=scale, elem_id=f"field-{name}", autofocus=False,
+            value, label=self._w[label or name], info=self._w[f"{name}_hint"], max_length=MOST[name], lines=lines,
+            max_lines=max(1, 2 * lines), scale=scale, elem_id=f"field-{name}",
         )  # fmt: skip
 
     def _answer(self, name: str) -> gr.HTML:

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import socket
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def check_address(host: str, shared: bool, password: str | None) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there. Raises ValueError where another program does, or the address is not ours."""
+    """Return a socket that listens there. Raises ValueError where another program does, or it is not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,12 +63,16 @@ class Playground:
         from aritmo.play.page import build, style, theme
 
         self.blocks = build(desk, lambda session: self.gate.listening[session] > 0)
-        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-        mount_gradio_app(
-            app, self.blocks, path="/", theme=theme(), css_paths=[style()], footer_links=[], run_history=False,
-            show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, max_file_size=1,
-            allowed_paths=[], blocked_paths=["/"], app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
-        )  # fmt: skip
+        closed: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
+        app = FastAPI(**closed)
+        with warnings.catch_warnings():
+            # It tells that rendering in Node is off, which was never asked for.
+            warnings.filterwarnings("ignore", "SSR mode")
+            mount_gradio_app(
+                app, self.blocks, path="/", theme=theme(), css_paths=[style()], footer_links=[], run_history=False,
+                show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+                max_file_size=1, allowed_paths=[], blocked_paths=["/"], app_kwargs=closed,
+            )  # fmt: skip
         self.blocks.state_session_capacity = 100
         self.gate = Gate(app, password, host_names() if password else frozenset())
 

@@ -1,50 +1,36 @@
 """How tokenizers cut a text: GPT-2's where it is here, aritmo's own, and that of the model that was given."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from aritmo.tokens import digit_backend, gpt2_tokenizer, piece_borders, task_words, token_borders
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Cut = Callable[[str], list[str]]
 
 
 @cache
 def cuts(model: str = "") -> list[tuple[str, Cut | None]]:
-    """Return tokenizers by name, each as what cuts a text into the pieces of its tokens; None where it is not here.
+    """Return tokenizers by name, each as what cuts a text into its tokens' pieces; None where it is not here.
 
     ``model`` is the name of a model whose tokenizer is shown too, empty for none.
     """
-    from aritmo.tokens import task_tokenizer, token_borders
-
-    def borders(tokenizer: object) -> Cut:
-        return lambda text: token_borders(tokenizer, text)  # type: ignore[arg-type]
-
-    found: list[tuple[str, Cut | None]] = [("gpt2", _gpt2())]
-    found += [(numbers, borders(task_tokenizer(numbers))) for numbers in ("digits", "pairs")]
+    gpt2 = _gpt2()
+    found: list[tuple[str, Cut | None]] = [("gpt2", partial(piece_borders, gpt2) if gpt2 else None)]
+    found += [(how, partial(piece_borders, digit_backend(task_words(), how))) for how in ("digits", "pairs")]
     if model:
         from aritmo.experiment import newest_model
         from aritmo.models import open_tokenizer
 
-        found.append((model, borders(open_tokenizer(newest_model(model)))))
+        found.append((model, partial(token_borders, open_tokenizer(newest_model(model)))))
     return found
 
 
-def _gpt2() -> Cut | None:
-    from aritmo.trials.texts import gpt2_tokenizer
-
+def _gpt2() -> "Tokenizer | None":
     try:
-        tokenizer = gpt2_tokenizer(None)
+        return gpt2_tokenizer(None)
     except ValueError:
         return None
-
-    def cut(text: str) -> list[str]:
-        ends = [end for _, end in tokenizer.encode(text).offsets]
-        return list(_pieces(text, ends))
-
-    return cut
-
-
-def _pieces(text: str, ends: list[int]) -> Iterator[str]:
-    """Yield the piece of a text that ends at each place; of several tokens of one character the first has it."""
-    at = 0
-    for end in ends:
-        yield text[at : max(at, end)]
-        at = max(at, end)

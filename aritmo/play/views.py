@@ -1,6 +1,6 @@
 """What the page shows, as HTML in which everything that a model or a person wrote is only text.
 
-Jinja escapes every value; then the signs are taken away by which gradio's templates would read the result once more
+Jinja escapes every value; then the signs are taken away by which gradio's templates would read the result again
 (``${...}``, ``{{...}}``). What a terminal may obey is written as an escape.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aritmo.numbers.matrixfiles import Cells, printable
+from aritmo.numbers.matrixfiles import printable
 from aritmo.numbers.primes import are_prime
-from aritmo.numbers.squares import SquareCheck, common_sum, line_sums
+from aritmo.numbers.squares import Cells, SquareCheck, common_sum, line_sums
 from aritmo.play.words import said
 from aritmo.tasks.following import Followed, Mark
 
@@ -28,6 +28,8 @@ _GROUP = 10
 """Digits of a longer number that stand together."""
 _TRAIL = 9
 """Lines of a search that are seen while it goes on."""
+_ITEMS = 110
+"""Numbers and signs of those lines at most."""
 _WHOLE = 400
 """Lines of a search that can be looked at afterwards."""
 _DRAWN = 31
@@ -63,7 +65,7 @@ _module: Any = _environment.get_template("views.html.j2").module
 def show(name: str, *values: Any, **named: Any) -> Markup:
     """Return a part of the page by its name in the template, safe to be put into it."""
     shown = str(getattr(_module, name)(*values, **named)).translate(_TEMPLATES)
-    return Markup(shown)  # noqa: S704 - every value in it was escaped by the template
+    return Markup(shown)
 
 
 def note(text: str) -> Markup:
@@ -75,7 +77,7 @@ def refused(text: str) -> Markup:
 
 
 class Moment(NamedTuple):
-    """A text as far as it has come: whether it has ended, or its time was up, and when its first piece came (s)."""
+    """A text as far as it has come: whether it has ended, its time was up, and when its first piece came (s)."""
 
     text: str
     finished: bool
@@ -84,7 +86,7 @@ class Moment(NamedTuple):
 
 
 def head(w: Words, moment: Moment, record: dict[str, Any] | None, right: str, *facts: str) -> Markup:
-    """Return the line on top: writing, right or wrong, with facts and reasons. ``right`` names what holds so far."""
+    """Return the line on top: writing, right or wrong, facts, reasons. ``right`` names what holds so far."""
     facts = (*facts, f"{w['first_after']} {_seconds(w, moment.first)} {w['seconds']}")
     if record is None:
         return show(
@@ -207,9 +209,22 @@ def search(w: Words, moment: Moment, followed: Followed, record: Any, order: int
         cells: Sequence[Sequence[int | None]] = followed.cells or [[None] * order] * order
         rows = [[("", "empty") if cell is None else (str(cell), "filled") for cell in row] for row in cells]
     over = record is not None or moment.late
-    whole = followed.lines[:_WHOLE] if over and len(followed.lines) > _TRAIL else []
+    trail = _trail(followed.lines)
+    whole = followed.lines[:_WHOLE] if over and trail != followed.lines else []
     top = head(w, moment, record, fine, f"{w['order']} {order}", counted)
-    return show("square", w, top, rows, followed.lines[-_TRAIL:], whole)
+    return show("square", w, top, rows, trail, whole)
+
+
+def _trail(lines: list[list[Mark]]) -> list[list[Mark]]:
+    """Return the end of a search, as much of it as can be seen at once."""
+    room, seen = _ITEMS, []
+    for line in lines[: -_TRAIL - 1 : -1]:
+        if len(line) > room:
+            seen.append([Mark("…", None), *line[len(line) - room :]])
+            break
+        room -= len(line)
+        seen.append(line)
+    return seen[::-1]
 
 
 def drawn(rows: Sequence[Sequence[int]]) -> list[list[Cell]]:

@@ -9,6 +9,7 @@ WORDS: dict[str, dict[str, str]] = {
         "other_page": "es",
         "title": "aritmo play",
         "lede": "Small models that do arithmetic in writing, on this machine. Every step is checked exactly.",
+        "sheets": "What to play",
         "add": "Add",
         "sum": "A sum",
         "sum_hint": "two whole numbers, such as 8292+29039",
@@ -32,7 +33,7 @@ WORDS: dict[str, dict[str, str]] = {
         "cut": "Tokens",
         "cut_hint": "a number or a short text",
         "cut_button": "Cut",
-        "fool": "Fool the judge",
+        "fool": "Fool it",
         "paste": "Squares",
         "paste_hint": "rows of numbers, an empty line between squares",
         "nested": "Each must hold another inside its border",
@@ -52,7 +53,7 @@ WORDS: dict[str, dict[str, str]] = {
         "right": "right",
         "wrong": "wrong",
         "stopped_time": "stopped: its time is up",
-        "all_right": "every step right so far",
+        "all_right": "right so far",
         "step_one": "step written",
         "steps_written": "steps written",
         "lines_right": "lines right",
@@ -99,7 +100,8 @@ WORDS: dict[str, dict[str, str]] = {
         "other": "English",
         "other_page": "./?en",
         "title": "aritmo play",
-        "lede": "Modelos pequeños que calculan por escrito, en esta máquina. Cada paso se comprueba con exactitud.",
+        "lede": "Modelos pequeños que calculan por escrito, en esta máquina. Cada paso se comprueba.",
+        "sheets": "A qué jugar",
         "add": "Sumar",
         "sum": "Una suma",
         "sum_hint": "dos números enteros, como 8292+29039",
@@ -123,7 +125,7 @@ WORDS: dict[str, dict[str, str]] = {
         "cut": "Tokens",
         "cut_hint": "un número o un texto corto",
         "cut_button": "Cortar",
-        "fool": "Engaña al juez",
+        "fool": "Engáñalo",
         "paste": "Cuadrados",
         "paste_hint": "filas de números, una línea vacía entre cuadrados",
         "nested": "Cada uno debe encerrar otro dentro de su borde",
@@ -135,7 +137,7 @@ WORDS: dict[str, dict[str, str]] = {
         "swapped_square": "Dos casillas cambiadas",
         "nested_square": "Anidado",
         "waiting_add": "El modelo escribe aquí cada paso ante tus ojos.",
-        "waiting_square": "La búsqueda aparece aquí, línea a línea, y el cuadrado se llena según se hallan las casillas.",
+        "waiting_square": "La búsqueda aparece aquí, línea a línea, y el cuadrado se va llenando.",
         "waiting_prime": "El modelo dice sí o no; al lado está lo que es verdad.",
         "waiting_cut": "Lo que un modelo ve de un número: cada recuadro es un token.",
         "waiting_fool": "Pega lo que quieras: cada defecto se nombra con su lugar.",
@@ -143,7 +145,7 @@ WORDS: dict[str, dict[str, str]] = {
         "right": "bien",
         "wrong": "mal",
         "stopped_time": "parado: se acabó su tiempo",
-        "all_right": "todos los pasos bien hasta ahora",
+        "all_right": "bien hasta ahora",
         "step_one": "paso escrito",
         "steps_written": "pasos escritos",
         "lines_right": "líneas bien",
@@ -248,8 +250,8 @@ _SPANISH = [
         ),
         (
             r"no prime magic square of order 3 with centre (\d+) has all its cells below ([\d,]+): .*",
-            r"ningún cuadrado mágico de primos de orden 3 con centro \1 tiene todas sus casillas por debajo de \2: "
-            r"pide otro centro, como 59 o 1607",
+            r"ningún cuadrado mágico de primos de orden 3 con centro \1 tiene todas las casillas "
+            r"por debajo de \2: pide otro centro, como 59 o 1607",
         ),
         (
             r"the search for a nested square of order (\d+) with centre (\d+) finds none: .*",
@@ -270,7 +272,8 @@ _SPANISH = [
         (r"centre (\d+) is not prime \((.*)\): .*", r"el centro \1 no es primo (\2): da un primo, como 1607"),
         (
             r"(.*): (\d+) numbers in a row, (\d+) in the first; .*",
-            r"\1: \2 números en una fila, \3 en la primera; da los mismos a todas y separa los cuadrados con una línea vacía",
+            r"\1: \2 números en una fila, \3 en la primera; da los mismos a todas y separa los cuadrados con una "
+            r"línea vacía",
         ),
         (
             r"(.*): (\d+) by (\d+) numbers are no square; .*",

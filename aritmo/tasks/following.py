@@ -1,4 +1,4 @@
-"""Reading along with a text that a model is still writing: each step right or wrong as it stands, and the square so far.
+"""Reading along with a text that a model is still writing: each step right or wrong, and the square so far.
 
 Whatever the text, nothing here raises. The verdict on the whole is the task's own (``Task.judge``).
 """
@@ -11,7 +11,6 @@ from typing import NamedTuple
 from aritmo.tasks.squares_nested import all_steps
 from aritmo.tasks.squares_search import Search, Step
 from aritmo.tasks.squares_tutorial import Item, read_item, read_request, written_square
-
 
 _COLUMN = re.compile(r"STEP ([0-9]{1,3})\n[^\n]*->[^\n]*=[0-9]{1,3}\nNumber: ([0-9]{1,3})\n")
 
@@ -70,7 +69,7 @@ def follow_digits(total: int, text: str) -> list[Mark]:
 
 def follow_columns(text: str) -> list[int]:
     """Return what each column of a written-out sum adds to, ones first, as far as the text has come."""
-    totals = []
+    totals: list[int] = []
     for step, total in _COLUMN.findall(text):
         if int(step) != len(totals) + 2:
             break
@@ -145,7 +144,7 @@ def _lines(lines: list[list[Item]], marks: list[Mark]) -> Iterator[list[Mark]]:
 
 
 class _Grid:
-    """The square of a search as its true steps fill it: the middle, then each ring by its corners, top and left."""
+    """The square of a search as its true steps fill it: the middle, then each ring, its corners, top and left."""
 
     def __init__(self, search: Search) -> None:
         self._order, self._done = search.order, 1
