@@ -53,13 +53,11 @@ def play(
     playground = Playground(Desk(model, task, style), password)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{sock.getsockname()[1]}/"
-    playground.serve(sock, lambda: _started(address, browser and not share_on_network))
-
-
-def _started(address: str, browser: bool) -> None:
+    # The socket listens already, so that a browser that is quick waits.
     print(f"aritmo play: {address} (Ctrl-C ends it)", flush=True)
-    if browser:
+    if browser and not share_on_network:
         typer.launch(address)
+    playground.server().run(sockets=[sock])
 
 
 def _password() -> str:

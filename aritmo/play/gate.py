@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import ipaddress
+import json
 import re
 import secrets
 import socket
@@ -175,8 +176,15 @@ class _Sender:
         self._nonce = secrets.token_urlsafe(16)
         self._begun: Message | None = None
         self._held = b""
+        self._busy = False
 
     async def __call__(self, message: Message) -> None:
+        if self._busy:
+            return
+        if message["type"] == "http.response.start" and message["status"] == 503:
+            self._busy = True
+            await _refuse(self._send, RefusedError(503, BUSY))
+            return
         if message["type"] == "http.response.start":
             message["headers"] = [*_kept(message["headers"]), *_HEADERS, self._policy()]
             self._begun = message
@@ -234,7 +242,7 @@ async def _body(headers: dict[str, str], receive: Receive) -> bytes:
     length = headers.get("content-length", "0")
     if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY:
         raise RefusedError(413, f"that is too much: at most {MOST_BODY:,} bytes are read")
-    body = b""
+    body: bytes = b""
     while True:
         try:
             message = await asyncio.wait_for(receive(), _BODY_S)
@@ -264,8 +272,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send, refusal: RefusedError) -> None:
-    body = str(refusal).encode()
-    plain = (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())
+    body, kind = str(refusal).encode(), b"text/plain; charset=utf-8"
+    if refusal.status == 503:  # the page reads this one
+        body, kind = json.dumps({"detail": str(refusal)}).encode(), b"application/json"
+    plain = (b"content-type", kind), (b"content-length", str(len(body)).encode())
     headers = [*plain, *_HEADERS, *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from aritmo.play.desk import MOST, ORDERS, Desk
@@ -19,6 +20,9 @@ AT_ONCE = 2
 """Texts that are written at once."""
 WAITING = 8
 """Questions that wait before the page says that it is busy."""
+
+_GRACE_S = 2.0
+"""Seconds in which a page that has asked begins to listen."""
 
 Listening = Callable[[str], bool]
 """Says whether an open page listens to a session's answers."""
@@ -130,7 +134,11 @@ class _Page:
         with gr.Row(elem_classes="asking"):
             text = self._field("cut", "2249", "number")
         view = self._answer("cut")
-        self._buttons("cut_button", lambda text: self._desk.cut(self._language, text), [text], view, text, CUTS)
+
+        def cut(text: str) -> str:
+            return self._desk.cut(self._language, text)
+
+        self._buttons("cut_button", cut, [text], view, text, CUTS)
 
     def _fool(self) -> None:
         w = self._w
@@ -191,5 +199,6 @@ class _Page:
             stop.click(None, None, None, cancels=[event], api_visibility="private")
 
     def _wanted(self, request: gr.Request) -> Callable[[], bool]:
-        session = request.session_hash or ""
-        return lambda: self._listening(session)
+        """Return what says whether the page that asks is still open; it begins to listen after it has asked."""
+        session, begun = request.session_hash or "", monotonic()
+        return lambda: self._listening(session) or monotonic() - begun < _GRACE_S

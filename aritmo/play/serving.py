@@ -1,10 +1,9 @@
 """The server of the playground: one address, one port, the gate before the page."""
 
+import asyncio
 import ipaddress
-import logging
 import socket
 import warnings
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -56,43 +55,40 @@ class Playground:
     """A page that is served. ``gate`` is the application, for tests too."""
 
     def __init__(self, desk: "Desk", password: str | None = None) -> None:
+        from aritmo.play.gate import Gate, host_names
+
+        # In a loop, since gradio else opens one for each of its locks and closes none of them.
+        self.blocks, app = asyncio.run(self._mounted(desk))
+        self.gate = Gate(app, password, host_names() if password else frozenset())
+
+    async def _mounted(self, desk: "Desk") -> tuple[Any, Any]:
+        """Return gradio's page and the application that answers for it, with everything closed that can be."""
         from fastapi import FastAPI
         from gradio import mount_gradio_app
 
-        from aritmo.play.gate import Gate, host_names
         from aritmo.play.page import build, style, theme
 
-        self.blocks = build(desk, lambda session: self.gate.listening[session] > 0)
+        blocks = build(desk, lambda session: self.gate.listening[session] > 0)
         closed: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
         app = FastAPI(**closed)
         with warnings.catch_warnings():
             # It tells that rendering in Node is off, which was never asked for.
             warnings.filterwarnings("ignore", "SSR mode")
             mount_gradio_app(
-                app, self.blocks, path="/", theme=theme(), css_paths=[style()], footer_links=[], run_history=False,
+                app, blocks, path="/", theme=theme(), css_paths=[style()], footer_links=[], run_history=False,
                 show_error=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
                 max_file_size=1, allowed_paths=[], blocked_paths=["/"], app_kwargs=closed,
             )  # fmt: skip
-        self.blocks.state_session_capacity = 100
-        self.gate = Gate(app, password, host_names() if password else frozenset())
+        blocks.state_session_capacity = 100
+        return blocks, app
 
-    def serve(self, sock: socket.socket, started: Callable[[], None] = lambda: None) -> None:
-        """Serve until the process is told to end; ``started`` is called once pages are answered."""
-        self.server(started).run(sockets=[sock])
-
-    def server(self, started: Callable[[], None] = lambda: None) -> Any:
-        """Return the server, to be run with a socket."""
+    def server(self) -> Any:
+        """Return the server, of which ``run(sockets=[...])`` answers until the process is told to end."""
         import uvicorn
 
-        class Server(uvicorn.Server):
-            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-                await super().startup(sockets)
-                started()
-
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn.Config(
             self.gate, log_level="error", access_log=False, server_header=False, proxy_headers=False, ws="none",
             timeout_keep_alive=20, timeout_graceful_shutdown=_GRACE_S, h11_max_incomplete_event_size=16_384,
             limit_concurrency=512, http="h11",
         )  # fmt: skip
-        return Server(config)
+        return uvicorn.Server(config)
