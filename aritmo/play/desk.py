@@ -53,7 +53,6 @@ class Desk:
             "steps": open_asked("addition", style="tutorial", opened=opened),
             "long": open_asked("addition", style="aligned", opened=opened),
         }
-        cuts(self.named)  # so that a tokenizer that is missing is told at once
         self.squares = open_asked("squares", opened=opened)
         self.prime = open_asked("primality", opened=opened)
         for asked in _given(model, task, style, opened) if model else ():
@@ -64,6 +63,7 @@ class Desk:
             else:
                 self.prime = asked
 
+        cuts(self.named)
         # The first text that a model writes takes longer than any other.
         for asked in (self.squares, self.prime, *self.adders.values()):
             next(asked.stream(asked.read(Line("", _FIRST[asked.task.name]))), None)

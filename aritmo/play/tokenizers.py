@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
+from tokenizers import Tokenizer
+
+from aritmo.shipped import SHIPPED, shipped_folder
 from aritmo.tokens import digit_backend, gpt2_tokenizer, piece_borders, task_words, token_borders
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 Cut = Callable[[str], list[str]]
 
@@ -21,7 +20,10 @@ def cuts(model: str = "") -> list[tuple[str, Cut | None]]:
     gpt2 = _gpt2()
     found: list[tuple[str, Cut | None]] = [("gpt2", partial(piece_borders, gpt2) if gpt2 else None)]
     found += [(how, partial(piece_borders, digit_backend(task_words(), how))) for how in ("digits", "pairs")]
-    if model:
+    if model in SHIPPED:
+        shipped = Tokenizer.from_file(str(shipped_folder(model) / "tokenizer.json"))
+        found.append((model, partial(piece_borders, shipped)))
+    elif model:
         from aritmo.experiment import newest_model
         from aritmo.models import open_tokenizer
 
@@ -29,7 +31,7 @@ def cuts(model: str = "") -> list[tuple[str, Cut | None]]:
     return found
 
 
-def _gpt2() -> "Tokenizer | None":
+def _gpt2() -> Tokenizer | None:
     try:
         return gpt2_tokenizer(None)
     except ValueError:

@@ -253,7 +253,7 @@ def drawn(rows: Sequence[Sequence[int]]) -> list[list[Cell]]:
     below = [total(value) for value in by_column.tolist()]
     shown.append([*below, total(main)])
     shown[-1][-1] = (str(main), total(main)[1] + " corner")
-    if other != common:
+    if {main, other} != {common}:
         shown[-1][-1] = (f"{main} ↘ {other} ↗", "sum off corner")
     return shown
 

@@ -300,6 +300,10 @@ _LINES = [
     (re.compile(r"the other diagonal"), "la otra diagonal"),
 ]
 
+_PLACES = {"pasted": "lo pegado", "line": "línea", "row": "fila", "matrix": "cuadrado"}
+_PLACE = re.compile(r"\bpasted\b|(?<=, )(?:line|row|matrix)(?= \d)")
+"""Where something stands in a pasted text."""
+
 
 def said(sentence: str, language: str) -> str:
     """Return a sentence of a judge or a reader of problems in a language; one without a translation as it is."""
@@ -310,7 +314,5 @@ def said(sentence: str, language: str) -> str:
             told = match.expand(re.sub(r"\{(\d)\}", r"\\\1", spanish))
             for line, name in _LINES if "{" in spanish else ():
                 told = line.sub(name, told)
-            return re.sub(
-                r"\bline (?=\d)|\bpasted\b", lambda m: {"line ": "línea ", "pasted": "pegado"}[m[0]], told
-            )
+            return _PLACE.sub(lambda word: _PLACES[word[0]], told)
     return sentence

@@ -286,7 +286,7 @@ class Watched:
                 self.closed += 1
 
 
-def _until(true: Callable[[], bool], seconds: float = 30) -> bool:
+def until(true: Callable[[], bool], seconds: float = 30) -> bool:
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.05)
@@ -302,7 +302,7 @@ def test_a_closed_page_ends_its_work(served: Served, monkeypatch: pytest.MonkeyP
         assert any(message["msg"] == "process_generating" for message in coming)
         assert writer.now == 1
         coming.close()
-    assert _until(lambda: writer.closed == 1)
+    assert until(lambda: writer.closed == 1)
     assert served.playground.gate.listening["closing"] == 0
 
 
@@ -313,7 +313,7 @@ def test_a_question_to_which_nobody_listens_ends_by_itself(
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", writer.stream)
     with httpx.Client() as client:
         served.join(client, "add", ["1+2", "steps"], "nobody")
-    assert _until(lambda: writer.closed == 1)
+    assert until(lambda: writer.closed == 1)
 
 
 def test_fifty_clients_at_once_are_answered_or_told_that_it_is_busy(

@@ -20,8 +20,9 @@ from aritmo.tasks.squares import Square, Wanted
 from aritmo.tasks.squares_search import Search
 
 EVIL = [
-    "<img src=x onerror=alert(1)>", "</td><script>alert(1)</script>", "\x1b[2J\x1b]0;owned\x07", "${alert(1)}", "`${1}`",
-    "{{constructor}}", "{{{value}}}", "[x](javascript:alert(1))", '" onmouseover="alert(1)', "\u202e\u0000\x9b31m", "&lt;b&gt;",
+    "<img src=x onerror=alert(1)>", "</td><script>alert(1)</script>", "\x1b[2J\x1b]0;owned\x07", "${alert(1)}",
+    "`${1}`", "{{constructor}}", "{{{value}}}", "[x](javascript:alert(1))", '" onmouseover="alert(1)',
+    "\u202e\u0000\x9b31m", "&lt;b&gt;",
 ]  # fmt: skip
 ALLOWED = {
     *(
@@ -124,14 +125,9 @@ def test_what_is_written_stands_there_as_it_was_written() -> None:
 def test_defects_are_drawn_where_they_are() -> None:
     rows = [[17, 89, 71], [113, 60, 5], [47, 29, 17]]
     shown = views.drawn(rows)
-    assert [cell for cell in shown[1]] == [
-        ("113", "filled"),
-        ("60", "filled bad"),
-        ("5", "filled"),
-        ("178", "sum off"),
-    ]
+    assert shown[1] == [("113", "filled"), ("60", "filled bad"), ("5", "filled"), ("178", "sum")]
     assert shown[0][0] == ("17", "filled twice") == shown[2][2]
-    assert [text for text, _ in shown[3]] == ["177", "178", "93", "94 ↘ 178 ↗"]
+    assert shown[3] == [("177", "sum off"), ("178", "sum"), ("93", "sum off"), ("94 ↘ 178 ↗", "sum off corner")]
     fine = views.drawn([[17, 89, 71], [113, 59, 5], [47, 29, 101]])
     assert {kind for row in fine for _, kind in row} == {"filled", "sum", "sum corner"}
 
@@ -155,7 +151,7 @@ def test_both_languages_have_the_same_texts() -> None:
     assert same <= {"title", "no", "tokens", "token", "gpt2", "seconds", "cut", "is_product"}
 
 
-ENGLISH = re.compile(r"\b(the|row|column|adds|lines?|diagonal|order|centre|prime|wrong|place|number|give|write)\b")
+ENGLISH = re.compile(r"\b(the|row|column|adds|lines?|order|centre|prime|wrong|place|number|give|write)\b")
 
 
 @given(
