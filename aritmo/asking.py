@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -22,6 +23,7 @@ from aritmo.workers import cores
 
 if TYPE_CHECKING:
     from aritmo.llama import Guess
+    from aritmo.sampling import SamplingConfig
 
 Record = dict[str, Any]
 
@@ -97,14 +99,63 @@ def ask(
     Raises ValueError before the first record for a line that asks nothing or too much, naming where it stood,
     for a temperature that is none, and for a task, style or model that cannot be had.
     """
-    task, _ = find_task(task_name)
     if manner.temperature is not None and not 0 <= manner.temperature < math.inf:
         raise ValueError(f"temperature: got {manner.temperature}, give a number from 0 upwards, such as 0.7")
+    asked = open_asked(task_name, model, style)
+    asked.writer.check(manner)
+    return _answers(asked, [asked.read(line, order) for line in lines], manner)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A model that was opened, and the task and style in which it is asked, any number of times."""
+
+    task: Task[Any]
+    style: str
+    writer: "Writer"
+
+    def read(self, line: Line, order: int = 3) -> Any:
+        """Return the problem that a line asks. Raises ValueError where it asks none or too much."""
+        try:
+            problem = of_order(READERS[self.task.name](line.text, self.writer.most(self.task, self.style)), order)
+            return self.task.read_prompt(self.task.prompt(problem, self.style), self.style)
+        except ValueError as error:
+            raise ValueError(f"{line.where}: {error}" if line.where else str(error)) from None
+
+    def stream(self, problem: Any, manner: Manner = Manner()) -> Iterator[str]:  # noqa: B008
+        """Yield what the model writes on a problem, piece by piece as it comes; closing it ends the writing."""
+        return self.writer.stream(self.task, self.style, problem, manner)
+
+    def record(self, problem: Any, text: str) -> Record:
+        """Return the record (see ``ask``) of a text that was written on a problem."""
+        verdict = self.task.judge(problem, text, self.style)
+        judged = {"valid": verdict.valid, "reasons": list(verdict.reasons), "details": verdict.details}
+        return {
+            "problem": written(self.task, problem),
+            "text": text,
+            "answer": verdict.answer,
+            "verdict": judged,
+        }
+
+
+def open_asked(
+    task_name: str,
+    model: str | None = None,
+    style: str | None = None,
+    opened: "dict[str, Writer] | None" = None,
+) -> Asked:
+    """Open a model to be asked, without ``model`` a shipped one. ``opened`` keeps writers by the names of models.
+
+    Raises ValueError for a task, style or model that cannot be had.
+    """
+    task, _ = find_task(task_name)
     model, style = choose(task, model, style)
-    kind = _Searcher if is_searcher(model) else _Lean if model in SHIPPED else _Full
-    writer: _Writer = kind(model, style, task, manner)
-    problems = [_read(task, style, writer.most, line, order) for line in lines]
-    return _answers(task, style, problems, writer)
+    opened = {} if opened is None else opened
+    if model not in opened:
+        opened[model] = (_Searcher if is_searcher(model) else _Lean if model in SHIPPED else _Full)(model)
+    asked = Asked(task, style, opened[model])
+    asked.writer.most(task, style)
+    return asked
 
 
 def choose(task: Task[Any], model: str | None, style: str | None) -> tuple[str, str]:
@@ -144,113 +195,140 @@ def is_searcher(model: str) -> bool:
     return isinstance(told, dict) and told.get("recipe") == _RECIPE
 
 
-def _read(task: Task[Any], style: str, most: int, line: Line, order: int) -> Any:
-    try:
-        problem = of_order(READERS[task.name](line.text, most), order)
-        return task.read_prompt(task.prompt(problem, style), style)
-    except ValueError as error:
-        raise ValueError(f"{line.where}: {error}" if line.where else str(error)) from None
-
-
-def _answers(task: Task[Any], style: str, problems: Sequence[Any], writer: "_Writer") -> Iterator[Record]:
+def _answers(asked: Asked, problems: Sequence[Any], manner: Manner) -> Iterator[Record]:
     with Progress("answering", len(problems), "problems") as progress:
         for start in range(0, len(problems), _WINDOW):
             window = problems[start : start + _WINDOW]
-            for problem, text in zip(window, writer.write(window, start, progress), strict=True):
-                verdict = task.judge(problem, text, style)
-                judged = {"valid": verdict.valid, "reasons": list(verdict.reasons), "details": verdict.details}
-                yield {
-                    "problem": written(task, problem),
-                    "text": text,
-                    "answer": verdict.answer,
-                    "verdict": judged,
-                }
+            texts = asked.writer.write(window, asked.task, asked.style, manner, start, progress)
+            for problem, text in zip(window, texts, strict=True):
+                yield asked.record(problem, text)
 
 
-class _Writer(Protocol):
-    """Writes on problems with numbers of ``most`` digits; the first stands at ``start`` of all that are asked."""
+class Writer(Protocol):
+    """A model that was opened, with its tokenizer."""
 
-    most: int
+    def most(self, task: Task[Any], style: str) -> int:
+        """Return the most digits of a number. Raises ValueError for what the model does not write."""
+        ...
 
-    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]: ...
+    def check(self, manner: Manner) -> None:
+        """Raise ValueError for a manner in which the model does not write."""
+        ...
+
+    def write(
+        self, problems: Sequence[Any], task: Task[Any], style: str, manner: Manner, start: int, progress: Progress
+    ) -> list[str]:
+        """Return the texts on some problems, the first of which stands at ``start`` of all that are asked."""
+        ...
+
+    def stream(self, task: Task[Any], style: str, problem: Any, manner: Manner) -> Iterator[str]:
+        """Yield the text that ``write`` returns for a problem that stands at 0, in pieces as they come."""
+        ...
 
 
 class _Lean:
     """A shipped GPT-2, in numpy."""
 
-    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
+    def __init__(self, name: str) -> None:
         from tokenizers import Tokenizer
 
         from aritmo.gpt2 import Gpt2
 
+        folder = shipped_folder(name)
+        self._name, self._model = name, Gpt2.open(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    def most(self, task: Task[Any], style: str) -> int:
+        most = SHIPPED[self._name].writes[task.name, style]
+        return most or longest_operand(self._model.table, self._model.ids_a_place)
+
+    def check(self, manner: Manner) -> None:
         if manner.temperature:
             raise ValueError(
-                f"model {name} is asked for its likeliest text only: leave out --temperature {manner.temperature}"
+                f"model {self._name} is asked for its likeliest text only: "
+                f"leave out --temperature {manner.temperature}"
             )
-        folder = shipped_folder(name)
-        self._model = Gpt2.open(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._task, self._style = task, style
-        most = SHIPPED[name].writes[task.name, style]
-        self.most = most or longest_operand(self._model.table, self._model.ids_a_place)
 
-    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
-        from aritmo.gpt2 import Text, write_greedily
+    def write(
+        self, problems: Sequence[Any], task: Task[Any], style: str, manner: Manner, start: int, progress: Progress
+    ) -> list[str]:
+        from aritmo.gpt2 import write_greedily
 
-        texts = []
-        for problem in problems:
-            prompt, right = self._task.prompt(problem, self._style), self._task.completion(problem, self._style)
-            tokens, expected = (encoded.ids for encoded in self._tokenizer.encode_batch([prompt, right]))
-            layout = lay_out(prompt, len(tokens), self._model.table, self._model.ids_a_place)
-            texts.append(Text(tokens, layout, min(layout.room, len(expected) + _SPARE)))
+        texts = [self._text(task, style, problem) for problem in problems]
         texts_written = write_greedily(self._model, texts, cores(), progress.advance)
         return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in texts_written]
+
+    def stream(self, task: Task[Any], style: str, problem: Any, manner: Manner) -> Iterator[str]:
+        from aritmo.gpt2 import write_on
+
+        for token in write_on(self._model, self._text(task, style, problem)):
+            yield self._tokenizer.decode([token], skip_special_tokens=False)
+
+    def _text(self, task: Task[Any], style: str, problem: Any) -> Any:
+        from aritmo.gpt2 import Text
+
+        prompt, right = task.prompt(problem, style), task.completion(problem, style)
+        tokens, expected = (encoded.ids for encoded in self._tokenizer.encode_batch([prompt, right]))
+        layout = lay_out(prompt, len(tokens), self._model.table, self._model.ids_a_place)
+        return Text(tokens, layout, min(layout.room, len(expected) + _SPARE))
 
 
 class _Searcher:
     """The Llama of squares, in numpy. Its text is guessed to be the right one: that only saves time, see llama."""
 
-    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
+    def __init__(self, name: str) -> None:
         from tokenizers import Tokenizer
 
         from aritmo.llama import Llama
 
         folder = shipped_folder(name) if name in SHIPPED else Path(name)
-        self._model = Llama.open(folder)
+        self._name, self._model = name, Llama.open(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._task, self._style, self._manner = task, style, manner
+
+    def most(self, task: Task[Any], style: str) -> int:
         known = SHIPPED[_RECIPE]
         if (task.name, style) not in known.writes:
-            raise ValueError(f"model {name} writes {_listed(known)} and nothing else")
-        self._tokens = known.tokens[task.name, style]
-        self.most = known.writes[task.name, style] or _MOST
+            raise ValueError(f"model {self._name} writes {_listed(known)} and nothing else")
+        return known.writes[task.name, style] or _MOST
 
-    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
-        from aritmo.llama import Text, write_texts
+    def check(self, manner: Manner) -> None:
+        pass
 
-        texts = []
-        for index, problem in enumerate(problems, start):
-            temperature = self._manner.of(written(self._task, problem))
-            texts.append(
-                Text(
-                    self._tokenizer.encode(self._task.prompt(problem, self._style)).ids,
-                    min(self._tokens, _room(problem)),
-                    self._guess(problem),
-                    Stream("ask", self._manner.seed, index) if temperature else None,
-                    temperature,
-                )
-            )
+    def write(
+        self, problems: Sequence[Any], task: Task[Any], style: str, manner: Manner, start: int, progress: Progress
+    ) -> list[str]:
+        from aritmo.llama import write_texts
+
+        texts = [self._text(task, style, problem, manner, index) for index, problem in enumerate(problems, start)]
         texts_written = write_texts(self._model, texts, cores(), progress.advance)
         return [self._tokenizer.decode(tokens, skip_special_tokens=False) for tokens in texts_written]
 
-    def _guess(self, problem: Any) -> "Guess":
+    def stream(self, task: Task[Any], style: str, problem: Any, manner: Manner) -> Iterator[str]:
+        from aritmo.llama import write_on
+
+        for token in write_on(self._model, self._text(task, style, problem, manner, 0)):
+            yield self._tokenizer.decode([token], skip_special_tokens=False)
+
+    def _text(self, task: Task[Any], style: str, problem: Any, manner: Manner, index: int) -> Any:
+        from aritmo.llama import Text
+
+        temperature = manner.of(written(task, problem))
+        return Text(
+            self._tokenizer.encode(task.prompt(problem, style)).ids,
+            min(SHIPPED[_RECIPE].tokens[task.name, style], _room(problem)),
+            self._guess(task, style, problem),
+            Stream("ask", manner.seed, index) if temperature else None,
+            temperature,
+        )
+
+    def _guess(self, task: Task[Any], style: str, problem: Any) -> "Guess":
         """Return what guesses that the right text comes, once it is known which one that is."""
         known: list[int] = []
 
         def guess(tokens: Sequence[int]) -> Sequence[int]:
             if not known and len(tokens) < _REQUEST:
                 text = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
-                right = _foreseen(self._task, self._style, problem, text)
+                right = _foreseen(task, style, problem, text)
                 known.extend([*self._tokenizer.encode(right).ids, self._model.end] if right else [])
             return known[len(tokens) :]
 
@@ -260,33 +338,55 @@ class _Searcher:
 class _Full:
     """Any other model, opened with transformers."""
 
-    most = _MOST
-
-    def __init__(self, name: str, style: str, task: Task[Any], manner: Manner) -> None:
+    def __init__(self, name: str) -> None:
         from aritmo.experiment import newest_model
         from aritmo.models import open_model
 
         self._model, self._tokenizer = open_model(newest_model(name), context=2)
-        self._task, self._style, self._manner = task, style, manner
 
-    def write(self, problems: Sequence[Any], start: int, progress: Progress) -> list[str]:
-        from aritmo.sampling import SamplingConfig, write
-        from aritmo.tokens import encode_batch
+    def most(self, task: Task[Any], style: str) -> int:
+        return _MOST
 
-        right = [_foreseen(self._task, self._style, problem) for problem in problems]
-        known = encode_batch(self._tokenizer, [text for text in right if text is not None])
-        most = max(map(len, known), default=0) + _SPARE if None not in right else max(map(_room, problems))
+    def check(self, manner: Manner) -> None:
+        pass
+
+    def write(
+        self, problems: Sequence[Any], task: Task[Any], style: str, manner: Manner, start: int, progress: Progress
+    ) -> list[str]:
+        from aritmo.sampling import write
+
+        most = self._steps(task, style, problems)
         texts = [""] * len(problems)
-        told = [self._manner.of(written(self._task, problem)) for problem in problems]
+        told = [manner.of(written(task, problem)) for problem in problems]
         for temperature in sorted(set(told)):
             mine = [place for place, other in enumerate(told) if other == temperature]
-            sampling = SamplingConfig(max_new_tokens=most, temperature=temperature, seed=self._manner.seed)
-            prompts = [self._task.prompt(problems[place], self._style) for place in mine]
+            prompts = [task.prompt(problems[place], style) for place in mine]
+            sampling = _sampling(most, temperature, manner)
             answers = write(self._model, self._tokenizer, prompts, sampling, start=start, progress=False)
             for place, answer in zip(mine, answers, strict=True):
                 texts[place] = answer.text
                 progress.advance()
         return texts
+
+    def stream(self, task: Task[Any], style: str, problem: Any, manner: Manner) -> Iterator[str]:
+        from aritmo.sampling import write_on
+
+        sampling = _sampling(self._steps(task, style, [problem]), manner.of(written(task, problem)), manner)
+        return write_on(self._model, self._tokenizer, task.prompt(problem, style), sampling)
+
+    def _steps(self, task: Task[Any], style: str, problems: Sequence[Any]) -> int:
+        """Return how many tokens a text may have: those of the right one, or some room where several are."""
+        from aritmo.tokens import encode_batch
+
+        right = [_foreseen(task, style, problem) for problem in problems]
+        known = encode_batch(self._tokenizer, [text for text in right if text is not None])
+        return max(map(len, known), default=0) + _SPARE if None not in right else max(map(_room, problems))
+
+
+def _sampling(most: int, temperature: float, manner: Manner) -> "SamplingConfig":
+    from aritmo.sampling import SamplingConfig
+
+    return SamplingConfig(max_new_tokens=most, temperature=temperature, seed=manner.seed)
 
 
 def _room(problem: Any) -> int:

@@ -183,7 +183,31 @@ def _batches(texts: Sequence[Text], threads: int) -> Iterator[list[int]]:
         yield batch
 
 
+def write_on(model: Gpt2, text: Text) -> Iterator[int]:
+    """Yield the tokens that ``write_greedily`` returns for a text, each as soon as the model has chosen it.
+
+    Nothing is computed between two tokens that are taken: an iterator that is closed costs nothing more.
+    """
+    for column in _columns(model, [text]):
+        if column[0] == model.end:
+            return
+        yield int(column[0])
+
+
 def _write_batch(model: Gpt2, stopped: Event, texts: Sequence[Text]) -> list[list[int]]:
+    written = np.full((len(texts), max(text.most for text in texts)), model.end, dtype=np.int64)
+    for step, column in enumerate(_columns(model, texts)):
+        written[:, step] = column
+        if stopped.is_set():
+            break
+    return [_until(model.end, row[: text.most].tolist()) for row, text in zip(written, texts, strict=True)]
+
+
+def _columns(model: Gpt2, texts: Sequence[Text]) -> Iterator[Integers]:
+    """Yield the next token of each text (rows,), until all have ended.
+
+    A text that has ended goes along until the last has; what it gets is not to be read.
+    """
     longest, steps = max(len(text.tokens) for text in texts), max(text.most for text in texts)
     skipped = np.array([longest - len(text.tokens) for text in texts])
     tokens, positions = np.zeros((2, len(texts), longest), dtype=np.int64)
@@ -195,16 +219,17 @@ def _write_batch(model: Gpt2, stopped: Event, texts: Sequence[Text]) -> list[lis
         part = slice(start, start + block)
         logits = model.read(tokens[:, part], positions[:, part], cache, asked=int(start + block >= longest))
     stride = np.array([text.layout.stride for text in texts])
-    written = np.full((len(texts), steps), model.end, dtype=np.int64)
+    most = np.array([text.most for text in texts])
+    alive = np.ones(len(texts), dtype=np.bool_)
     for step in range(steps):
-        written[:, step] = logits[:, 0].argmax(axis=-1)
-        alive = (written[:, : step + 1] != model.end).all(axis=1) & [step + 1 < text.most for text in texts]
-        if stopped.is_set() or not alive.any():
+        column = logits[:, 0].argmax(axis=-1)
+        yield column
+        alive &= (column != model.end) & (step + 1 < most)
+        if not alive.any():
             break
         # A row that has ended goes along until the last has, and must not leave the table.
         position = np.minimum(positions[:, -1] + (step + 1) * stride, model.table - 1)
-        logits = model.read(written[:, step : step + 1], position[:, None], cache)
-    return [_until(model.end, row[: text.most].tolist()) for row, text in zip(written, texts, strict=True)]
+        logits = model.read(column[:, None], position[:, None], cache)
 
 
 def _until(end: int, tokens: list[int]) -> list[int]:

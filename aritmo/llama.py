@@ -8,7 +8,7 @@ decoding, Leviathan and others 2023, arXiv 2211.17192, with one guess at each pl
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,8 @@ from aritmo.weights import Floats, Integers, open_folder
 
 _BLOCK = 128
 """Tokens that are read at once: what they compute stays in the processor's cache."""
+_FIRST = 8
+"""Tokens that are guessed at first, so that the first of them come soon."""
 _HIDDEN = np.float32(-1e30)
 """Added to the score of a token that must not be seen."""
 _EXPECTED = {
@@ -176,28 +178,42 @@ def write_texts(
 
 
 def _write(model: Llama, stopped: Event, text: Text) -> list[int]:
+    written = []
+    for token in write_on(model, text):
+        written.append(token)
+        if stopped.is_set():
+            break
+    return written
+
+
+def write_on(model: Llama, text: Text) -> Iterator[int]:
+    """Yield the tokens that ``write_texts`` returns for a text as they come: one by one, or a right guess at once.
+
+    Nothing is computed between two tokens that are taken: an iterator that is closed costs nothing more.
+    """
     prompt = len(text.tokens)
     most = min(text.most, model.table - prompt)
     cache, unread = Cache(model, prompt + most), list(text.tokens)
     written: list[int] = []
     for start in range(0, prompt - 1, _BLOCK):
         model.read(unread[start : min(start + _BLOCK, prompt - 1)], cache)
-    unread, size = unread[-1:], _BLOCK
-    while len(written) < most and not stopped.is_set():
+    unread, size = unread[-1:], _FIRST
+    while len(written) < most:
         guessed = list(text.guess(written)[: min(size, most - len(written) - 1)])
         logits = model.read([*unread, *guessed], cache, asked=1 + len(guessed))
         before = len(written)
         for row, guess in zip(logits, [*guessed, None], strict=True):
-            written.append(_choose(row, text))
-            if written[-1] != guess or guess == model.end:
+            token = _choose(row, text)
+            if token == model.end:
+                return
+            written.append(token)
+            yield token
+            if token != guess:
                 break
-        if written[-1] == model.end:
-            return written[:-1]
         cache.length = prompt + len(written) - 1
         unread = written[-1:]
         # After a wrong guess the next ones are likely to be wrong too: small steps until they are right again.
         size = min(_BLOCK, 2 * size) if len(written) - before > len(guessed) else 1
-    return written
 
 
 def _choose(logits: Floats, text: Text) -> int:

@@ -93,6 +93,40 @@ def write(
     positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
     A guide refuses prompts too, and needs room for the longest answer.
     """
+    return _write_windows(
+        _Writer(model, tokenizer, config), _rows(model, tokenizer, prompts, config, start, guide), progress
+    )
+
+
+def write_on(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, config: SamplingConfig, index: int = 0
+) -> Iterator[str]:
+    """Yield the text that ``write`` yields for a prompt of this index, piece by piece as the tokens come.
+
+    A character is yielded when its last byte has come. Raises ValueError as ``write`` does.
+    """
+    rows = _rows(model, tokenizer, [prompt], config, index, None)
+    columns = _Writer(model, tokenizer, config).columns(rows)
+    tokens: list[int] = []
+    told = ""
+    while True:
+        with _evaluating(model):
+            _, new = next(columns, (None, None))
+        over = new is None or new[0] == tokenizer.eos_token_id
+        tokens += [] if new is None or over else new.tolist()
+        text = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        if over or not text.endswith("\ufffd"):
+            yield text[len(told) :]
+            told = text
+        if over:
+            return
+
+
+def _rows(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], config: SamplingConfig,
+    start: int, guide: Guide | None,
+) -> "list[_Row]":  # fmt: skip
+    """Return what is written on, as ``write`` says it."""
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token, so no text could end: give it an eos_token")
     context, ids_a_place = _context(model), getattr(model.config, "ids_a_place", 0)
@@ -114,7 +148,7 @@ def write(
                 "raise max_new_tokens or take a model with a longer context"
             )
         rows.append(_Row(start + i, ids, layout, room, path))
-    return _write_windows(_Writer(model, tokenizer, config), rows, progress)
+    return rows
 
 
 def uniforms(seed: int, indices: Sequence[int], count: int) -> NDArray[np.float64]:
@@ -248,18 +282,30 @@ class _Writer:
 
     def write_batch(self, rows: list[_Row], advance: Advance) -> list[Written]:
         """Write on from every row, all at once, and return the texts in the order of the rows."""
-        rooms = np.array([row.room for row in rows])
-        steps = int(rooms.max())
+        steps = max(row.room for row in rows)
         if self.decoder:
             return self._decode(rows, self.decoder.write(rows, self.drawn(rows, steps), advance))
         tokens = np.zeros((len(rows), steps), dtype=np.int64)
+        for step, (places, new) in enumerate(self.columns(rows, advance)):
+            tokens[places, step] = new
+        return self._decode(rows, tokens)
+
+    def columns(
+        self, rows: list[_Row], advance: Callable[[int], None] = _ignore
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield the places of the rows that are still written on and the next token of each, until all have ended.
+
+        A row that has ended may go along for a while.
+        """
+        rooms = np.array([row.room for row in rows])
+        steps = int(rooms.max())
         batch = _Batch(self, rows, steps)
         alive = np.ones(len(rows), dtype=bool)
         for step in range(steps):
             new = batch.step().cpu().numpy()
             if (new < 0).any():
                 raise ValueError(DAMAGED)
-            tokens[batch.places, step] = new
+            yield batch.places, new
             ended = (new == self.tokenizer.eos_token_id) | (step + 1 >= rooms[batch.places])
             over = int((ended & alive[batch.places]).sum())
             alive[batch.places[ended]] = False
@@ -268,7 +314,6 @@ class _Writer:
             if not alive.any():
                 break
             batch.drop(~alive[batch.places])
-        return self._decode(rows, tokens)
 
     def drawn(self, rows: list[_Row], steps: int) -> NDArray[np.float64] | None:
         """Return the uniform numbers of each row's steps, None where the likeliest token is taken."""

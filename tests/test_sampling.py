@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.decoders import Fuse
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Split
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, Split
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -32,7 +33,7 @@ from transformers import (
     set_seed,
 )
 
-from aritmo.sampling import SamplingConfig, Written, choose, uniforms, write
+from aritmo.sampling import SamplingConfig, Written, choose, uniforms, write, write_on
 
 _ALPHABET = ["<pad>", "<end>", *"0123456789+="]
 _PAD, _END = 0, 1
@@ -355,3 +356,35 @@ def test_tokens_are_counted_and_the_end_among_them(tokenizer: PreTrainedTokenize
     written = _texts(_model(), tokenizer, _PROMPTS, SamplingConfig(max_new_tokens=40, temperature=1.0))
     assert [w.tokens for w in written] == [len(w.text.replace("<pad>", "?")) + w.finished for w in written]
     assert {w.finished for w in written} == {True, False}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_pieces_make_up_the_text_that_is_written_at_once(
+    tokenizer: PreTrainedTokenizerFast, temperature: float
+) -> None:
+    model = _gpt2()
+    config = SamplingConfig(max_new_tokens=20, temperature=temperature, seed=3)
+    whole = [text.text for text in write(model, tokenizer, _PROMPTS, config, start=5, progress=False)]
+    model.train()
+    pieces = [list(write_on(model, tokenizer, prompt, config, index)) for index, prompt in enumerate(_PROMPTS, 5)]
+    assert ["".join(text) for text in pieces] == whole
+    assert max(map(len, pieces)) > 5
+    coming = write_on(model, tokenizer, "12+7=", config)
+    next(coming)
+    # Whoever takes the pieces may compute gradients between them.
+    assert model.training
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_a_character_comes_when_its_last_byte_has() -> None:
+    letters = sorted(ByteLevel.alphabet())
+    backend = Tokenizer(BPE({letter: i for i, letter in enumerate(["<end>", *letters])}, []))
+    backend.pre_tokenizer, backend.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    bytewise = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
+    config = SamplingConfig(max_new_tokens=60, temperature=1.0, seed=1)
+    model = _gpt2(vocab_size=257)
+    (whole,) = write(model, bytewise, ["9"], config, progress=False)
+    *pieces, last = write_on(model, bytewise, "9", config)
+    assert "".join([*pieces, last]) == whole.text
+    assert "\ufffd" in whole.text
+    assert not any(piece.endswith("\ufffd") for piece in pieces)

@@ -92,6 +92,16 @@ def read_matrices(path: str | Path) -> Iterator[tuple[str, Cells]]:
         raise ValueError(f"{name} holds no matrix; write its rows of numbers, one a line")
 
 
+def parse_matrices(data: bytes, name: str) -> Iterator[tuple[str, Cells]]:
+    """Yield each matrix of a text, as ``read_matrices`` does of a file that is called ``name``."""
+    empty = True
+    for place, cells in _matrices(BytesIO(data), name, json_only=False):
+        empty = False
+        yield place, cells
+    if empty:
+        raise ValueError(f"{name} holds no matrix; write its rows of numbers, one a line")
+
+
 def _matrices(file: BinaryIO, name: str, json_only: bool) -> Iterator[tuple[str, Cells]]:
     head: list[bytes] = []
     for line in _lines(file, name):

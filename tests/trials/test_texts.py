@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from aritmo.numbers.randomness import split_of
 from aritmo.recipes.siblings import NOT_ASKED
+from aritmo.tokens import gpt2_tokenizer
 from aritmo.trials.plans import CUTS, Subject
-from aritmo.trials.texts import Cutter, Problem, Texts, draw, gpt2_tokenizer, rows_of_updates, set_apart
+from aritmo.trials.texts import Cutter, Problem, Texts, draw, rows_of_updates, set_apart
 from aritmo.workers import Workers
 
 SUMS = Subject("addition", "tutorial", 3, (20,), 4, 10)
