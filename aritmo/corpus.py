@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -378,11 +379,14 @@ class Corpus:
 
     def table(self, split: Split) -> pa.Table:
         """Return a split's columns ``prompt``, ``completion`` and ``meta``."""
-        return pq.read_table(self.folder / f"{split}.parquet")
+        return pq.read_table(self._file(split))
+
+    def _file(self, split: Split) -> Path:
+        return self.folder / f"{split}.parquet"
 
     def examples(self, split: Split, limit: int | None = None) -> list[Example]:
-        """Return a split's first examples, or all."""
-        table = self.table(split).slice(0, limit)
+        """Return a split's first examples, or all; for few of many little is read."""
+        table = self.table(split) if limit is None else pa.dataset.dataset(self._file(split)).head(limit)
         return [Example(**row) for row in table.to_pylist()]
 
     def lines(self) -> list[str]:

@@ -180,13 +180,18 @@ def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume:
     Of several processes the main one writes and speaks.
     """
     here = place()
+    where = {"corpus": str(corpus.folder.resolve())}
     if here.is_main_process:
         if not resume:
             check_free(run)
         run.mkdir(parents=True, exist_ok=True)
-        save_config(run / "config.yaml", described(config, corpus, {}))
+        save_config(run / "config.yaml", described(config, corpus, {}) | where)
     here.wait_for_everyone()
-    return train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+    result = train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+    if here.is_main_process:
+        seconds = {"training": round(result.seconds, 1)}
+        save_config(run / "config.yaml", described(config, corpus, seconds, result) | where)
+    return result
 
 
 def _hush(line: str) -> None:

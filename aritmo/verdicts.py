@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aritmo.corpus import Corpus
+from aritmo.files import write_json
 from aritmo.judging import judge_samples, summarise
 from aritmo.originals import Originals
 from aritmo.records import read_jsonl, write_samples
@@ -22,7 +23,10 @@ _AT_ONCE = 1024
 
 
 def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Record:
-    """Judge a file of samples, save the verdicts where a place is given, and return the summary."""
+    """Judge a file of samples, save the verdicts where a place is given, and return the summary.
+
+    As a run's own ``verdicts.jsonl`` they come with ``summary.json``, which the run's page and its export read.
+    """
     train = training_squares(corpus) if corpus else None
     repeated = None
     if corpus and train:
@@ -33,7 +37,10 @@ def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Re
         return summarise(judged)
     verdicts.unlink(missing_ok=True)
     write_samples(verdicts, judged)
-    return summarise(read_jsonl(verdicts))
+    summary = summarise(read_jsonl(verdicts))
+    if verdicts.name == "verdicts.jsonl" and (verdicts.parent / "config.yaml").is_file():
+        write_json(verdicts.with_name("summary.json"), summary)
+    return summary
 
 
 def training_squares(corpus: Corpus) -> Originals | None:
