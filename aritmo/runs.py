@@ -7,7 +7,7 @@ from typing import Any
 
 from aritmo.config import build, load_config, read_yaml, save_config
 from aritmo.experiment import PartConfig, Say, run_part
-from aritmo.report import Run, verdict_line, verdict_lines, write_page, write_report
+from aritmo.report import Run, named, verdict_line, verdict_lines, write_page, write_report
 from aritmo.report.parts import Part, read_part, read_verdicts, with_verdicts
 
 DEFAULT_MINUTES = 4.0
@@ -153,12 +153,12 @@ def report_on(given: Sequence[Path], out: Path | None) -> tuple[Path, list[str]]
             _join(runs[-1][1], path)
         else:
             runs.append((path, [read_verdicts(path)]))
+    names = _names([path for path, _ in runs])
     if out is None and len(runs) > 1:
         raise ValueError("several runs have no folder in common: give --out with the page to write")
-    names = _names([path for path, _ in runs])
     first = runs[0][0]
     page = out or (first / "report.html" if first.is_dir() else first.with_suffix(".html"))
-    sides = [Run(name, parts) for name, (_, parts) in zip(names, runs, strict=True)]
+    sides = named([Run(name, parts) for name, (_, parts) in zip(names, runs, strict=True)])
     return write_page(sides, page), [verdict_line(part) for side in sides for part in side.parts]
 
 

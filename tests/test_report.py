@@ -327,6 +327,20 @@ def test_copies_stand_beside_their_training_example(parts: list[Path]) -> None:
             assert len(marked) == verdict["nearest"]["changed"] == card.changed > 0
 
 
+def test_every_kind_of_square_can_be_chosen_without_a_script(parts: list[Path], html: str) -> None:
+    css = (Path(page.__file__).parent.parent / "templates" / "report.css").read_text("utf-8")
+    shown = re.findall(r'<div class="kind" data-kind="([a-z-]+)"', html)
+    chosen = re.findall(r'<input type="radio" name="show-1" value="([a-z-]+)"', html)
+    assert chosen == ["all", *shown]
+    assert len(shown) >= 4
+    for kind in [*(name.replace(" ", "-") for name in squares.GROUPS), "unread"]:
+        assert f'.browse:has(input[value="{kind}"]:checked) .kind:not([data-kind="{kind}"])' in css
+    body = html[html.index("</style>") :]
+    near = body[body.index('data-kind="near-copy"') :]
+    near = near[: near.index('data-kind="invented"')]
+    assert re.search(r'class="(composite )?changed">\d+<span class="vh"> (not prime, )?beside it \d+</span>', near)
+
+
 def test_missing_pieces_are_said(tmp_path: Path) -> None:
     bare, broken = tmp_path / "addition-plain", tmp_path / "squares-listing"
     bare.mkdir()

@@ -151,21 +151,24 @@ def heat_map(by_length: Sequence[Sequence[int]]) -> HeatMap | None:
     """Return the heat map of ``[[digits_a, digits_b, right, of], ...]``; None where it is empty.
 
     Digits of the first operand rise downwards and those of the second to the right. Where there are more than
-    20 lengths they are put together: two by two, by fives, by tens and so on.
+    20 lengths they are put together: two by two, by fives, by tens and so on. Short ones that were not asked are
+    left out.
     """
     rows = [row for row in by_length if row[3]]
     if not rows:
         return None
-    places = max(max(row[:2]) for row in rows)
-    width = next(m * 10**e for e in count() for m in (1, 2, 5) if places <= _MOST_BINS * m * 10**e)
+    least, places = min(min(row[:2]) for row in rows), max(max(row[:2]) for row in rows)
+    width = next(m * 10**e for e in count() for m in (1, 2, 5) if places - least < _MOST_BINS * m * 10**e)
+    skipped = (least - 1) // width
     counts: dict[tuple[int, int], list[int]] = {}
     for a, b, right, of in rows:
-        pair = counts.setdefault(((a - 1) // width, (b - 1) // width), [0, 0])
+        pair = counts.setdefault(((a - 1) // width - skipped, (b - 1) // width - skipped), [0, 0])
         pair[0] += right
         pair[1] += of
-    size, origin, number = 400.0, 34.0, ceil(places / width)
+    size, origin, number = 400.0, 34.0, ceil(places / width) - skipped
     side = (size - origin) / number
-    bins = [f"{i * width + 1} to {(i + 1) * width}" if width > 1 else str(i + 1) for i in range(number)]
+    ends = [(skipped + i + 1) * width for i in range(number)]
+    bins = [f"{end - width + 1} to {end}" if width > 1 else str(end) for end in ends]
     cells = [
         Cell(
             round(origin + b * side, 2),
@@ -181,7 +184,7 @@ def heat_map(by_length: Sequence[Sequence[int]]) -> HeatMap | None:
     every = ceil(number / (15 if width == 1 else 10))
     # The mark of a bin of several lengths is its last, so it stands where the bin ends.
     at = 1.0 if width > 1 else 0.5
-    marks = [(round(origin + (i + at) * side, 2), (i + 1) * width) for i in range(number) if (i + 1) % every == 0]
+    marks = [(round(origin + (i + at) * side, 2), end) for i, end in enumerate(ends) if (i + 1) % every == 0]
     return HeatMap(size, side, origin, width, bins, marks, cells, side >= 40)
 
 

@@ -47,8 +47,7 @@ def write_page(runs: Sequence[Run], out: Path) -> Path:
             raise ValueError(f"{run.name} has no experiments to report: name at least one folder of an experiment")
     if len(runs) > MAX_RUNS:
         raise ValueError(f"{len(runs)} runs do not fit side by side: give at most {MAX_RUNS}")
-    if len(runs) > 1:
-        runs = [Run(run.name, [replace(part, run=run.name) for part in run.parts]) for run in runs]
+    runs = named(runs)
     examples = [(part.title, pieces.token_example(part)) for run in runs for part in run.parts]
     template = _environment().get_template("report.html.j2")
     for shown in _SHOWN:
@@ -59,6 +58,13 @@ def write_page(runs: Sequence[Run], out: Path) -> Path:
             break
     write_whole(out, html)
     return out
+
+
+def named(runs: Sequence[Run]) -> list[Run]:
+    """Return runs whose experiments bear their run's name, where there are several."""
+    return [
+        Run(run.name, [replace(part, run=run.name if len(runs) > 1 else "") for part in run.parts]) for run in runs
+    ]
 
 
 def _environment() -> Environment:
