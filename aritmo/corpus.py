@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from aritmo import __version__
@@ -251,12 +252,16 @@ class Corpus:
 
         Raises ValueError where the file is not as it was written.
         """
+        return read_table(self._file(split), self.manifest["splits"][split]["count"])
+
+    def _file(self, split: Split) -> Path:
+        """Return a split's file, which is as it was written."""
         self._check(f"{split}.parquet")
-        return read_table(self.folder / f"{split}.parquet", self.manifest["splits"][split]["count"])
+        return self.folder / f"{split}.parquet"
 
     def examples(self, split: Split, limit: int | None = None) -> list[Example]:
-        """Return a split's first examples, or all."""
-        table = self.table(split).slice(0, limit)
+        """Return a split's first examples, or all; for few of many little is read."""
+        table = self.table(split) if limit is None else pa.dataset.dataset(self._file(split)).head(limit)
         return [Example(**row) for row in table.to_pylist()]
 
     def lines(self) -> list[str]:

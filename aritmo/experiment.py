@@ -152,13 +152,18 @@ def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume:
     Of several processes the main one writes and speaks.
     """
     here = place()
+    where = {"corpus": str(corpus.folder.resolve())}
     if here.is_main_process:
         if not resume:
             check_free(run)
         run.mkdir(parents=True, exist_ok=True)
-        save_config(run / "config.yaml", described(config, corpus, {}))
+        save_config(run / "config.yaml", described(config, corpus, {}) | where)
     here.wait_for_everyone()
-    return train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+    result = train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+    if here.is_main_process:
+        seconds = {"training": round(result.seconds, 1)}
+        save_config(run / "config.yaml", described(config, corpus, seconds, account(result)) | where)
+    return result
 
 
 def _hush(line: str) -> None:
@@ -315,7 +320,7 @@ def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -
         lap("training")
         if result.reason == "stopped":
             return False
-        trained = {"steps": result.step, "tokens": result.tokens, "ended": result.reason}
+        trained = account(result)
         save_config(folder / "config.yaml", described(config, corpus, seconds, trained))
     samples = folder / "samples.jsonl"
     if not samples.is_file():
@@ -326,6 +331,11 @@ def run_part(config: PartConfig, folder: Path, say: Say, resume: bool = False) -
     save_config(folder / "config.yaml", described(config, corpus, seconds, trained))
     write_json(folder / "summary.json", summary)
     return True
+
+
+def account(result: TrainingResult) -> Record:
+    """Return what a config says of training that has ended."""
+    return {"steps": result.step, "tokens": result.tokens, "ended": result.reason}
 
 
 def described(

@@ -291,7 +291,7 @@ class _Writer:
         return self._decode(rows, tokens)
 
     def columns(
-        self, rows: list[_Row], advance: Callable[[int], None] = _ignore
+        self, rows: list[_Row], advance: Advance = _ignore
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yield the places of the rows that are still written on and the next token of each, until all have ended.
 

@@ -31,6 +31,24 @@ def share(count: int, of: int) -> dict[str, Any]:
     return {"count": count, "of": of, "share": count / of if of else None, "low": low, "high": high}
 
 
+def difference(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float] | None:
+    """Return how far the second share is above the first, with its 95 % interval; None where either has no share.
+
+    The two are taken as of answers that do not depend on each other. Newcombe, Interval estimation for the
+    difference between independent proportions, Statistics in Medicine 17 (1998), 873-890, method 10.
+    """
+    if not (first["of"] and second["of"]):
+        return None
+    (p, low_p, high_p), (q, low_q, high_q) = (
+        (count / of, *wilson(count, of)) for count, of in ((one["count"], one["of"]) for one in (first, second))
+    )
+    return {
+        "share": q - p,
+        "low": q - p - sqrt((q - low_q) ** 2 + (high_p - p) ** 2),
+        "high": q - p + sqrt((high_q - q) ** 2 + (p - low_p) ** 2),
+    }
+
+
 @lru_cache(maxsize=8)
 def chance_levels(below: int = 10_000) -> dict[str, float]:
     """Return by name the chance that random numbers do what is asked of a prime magic square.

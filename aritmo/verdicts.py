@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aritmo import __version__
 from aritmo.corpus import Corpus
-from aritmo.files import file_hash
+from aritmo.files import file_hash, write_json
 from aritmo.judging import judge_samples, summarise
 from aritmo.originals import Originals
 from aritmo.records import read_jsonl
@@ -30,6 +30,7 @@ def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Re
 
     Each record is held in memory alone. Verdicts stand in their place once they are whole; those that a stopped
     call left are not made again if they are of the same samples and corpus. Earlier ones are written over.
+    As a run's own ``verdicts.jsonl`` they come with ``summary.json``, which the run's page and its export read.
     """
     train = training_squares(corpus) if corpus else None
     repeated = None
@@ -44,6 +45,8 @@ def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Re
         fresh = judge_samples(read_jsonl(samples), train, repeated, file.kept)
         summary = summarise(chain(kept, file.added(fresh)))
         file.finish()
+    if verdicts.name == "verdicts.jsonl" and (verdicts.parent / "config.yaml").is_file():
+        write_json(verdicts.with_name("summary.json"), summary)
     return summary
 
 

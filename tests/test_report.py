@@ -16,6 +16,7 @@ from aritmo.numbers.search import list_order3
 from aritmo.originals import Originals
 from aritmo.records import read_jsonl, write_samples
 from aritmo.report import page, squares, verdict_lines, write_report
+from aritmo.report.sections import SQUARE_ROWS
 from aritmo.report.words import figure
 from aritmo.tasks import TASKS
 from aritmo.tasks.squares import Square
@@ -253,7 +254,7 @@ def test_squares_line_is_spelled_out(tmp_path: Path) -> None:
 def test_tables_show_the_counts_of_the_summary(parts: list[Path], html: str) -> None:
     text = _Page(html).text
     group = json.loads((parts[0] / "summary.json").read_text("utf-8"))["groups"]["test"]
-    for name, title in page._SQUARE_ROWS:
+    for name, title in SQUARE_ROWS:
         row = group["valid"] if name == "valid" else group["squares"][name]
         assert f"{title} {row['count']:,} of {row['of']:,} {figure(row['share'])} %" in text
     for part in parts[1:]:
@@ -275,7 +276,7 @@ def test_what_is_new_stands_beside_the_source_report_and_what_is_repeated_is_tol
         f"Of the {verbatim['of']:,} words written, {figure(verbatim['share'])} % stand in training texts in runs"
     )
     assert f"{told} of 8 or more, at most {verbatim['longest']} in a row." in text
-    for name, title in page._SQUARE_ROWS:
+    for name, title in SQUARE_ROWS:
         if name.startswith("valid"):
             row = group_row(text, title)
             assert row.endswith("none")
@@ -326,6 +327,20 @@ def test_copies_stand_beside_their_training_example(parts: list[Path]) -> None:
             assert len(marked) == verdict["nearest"]["changed"] == card.changed > 0
 
 
+def test_every_kind_of_square_can_be_chosen_without_a_script(parts: list[Path], html: str) -> None:
+    css = (Path(page.__file__).parent.parent / "templates" / "report.css").read_text("utf-8")
+    shown = re.findall(r'<div class="kind" data-kind="([a-z-]+)"', html)
+    chosen = re.findall(r'<input type="radio" name="show-1" value="([a-z-]+)"', html)
+    assert chosen == ["all", *shown]
+    assert len(shown) >= 4
+    for kind in [*(name.replace(" ", "-") for name in squares.GROUPS), "unread"]:
+        assert f'.browse:has(input[value="{kind}"]:checked) .kind:not([data-kind="{kind}"])' in css
+    body = html[html.index("</style>") :]
+    near = body[body.index('data-kind="near-copy"') :]
+    near = near[: near.index('data-kind="invented"')]
+    assert re.search(r'class="(composite )?changed">\d+<span class="vh"> (not prime, )?beside it \d+</span>', near)
+
+
 def test_missing_pieces_are_said(tmp_path: Path) -> None:
     bare, broken = tmp_path / "addition-plain", tmp_path / "squares-listing"
     bare.mkdir()
@@ -351,7 +366,8 @@ def test_each_experiment_may_lack_any_one_piece(parts: list[Path], tmp_path: Pat
                 if file.name != name:
                     (run / part.name / file.name).write_bytes(file.read_bytes())
         text = _Page(write_report(run, sorted(run.iterdir()), run / "report.html").read_text("utf-8")).text
-        assert f"addition-plain/{name} is not there" in text
+        # A summary that is not there is counted from the verdicts.
+        assert (f"addition-plain/{name} is not there" in text) == (name != "summary.json")
 
 
 def test_no_experiments_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The pieces that the report page is put together from."""
 
 import re
+from importlib import resources
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,59 @@ def test_heat_map_holds_each_pair_of_lengths_once() -> None:
     assert second.y - first.y == pytest.approx(drawn.side, abs=0.02)
     assert [digits for _, digits in drawn.marks] == [1, 2, 3]
     assert charts.heat_map([]) is None
+
+
+_LENGTHS = st.tuples(st.integers(1, 1000), st.integers(1, 1000), st.integers(0, 5), st.integers(5, 9))
+
+
+@given(st.lists(_LENGTHS, min_size=1, max_size=60, unique_by=lambda row: row[:2]))
+def test_many_lengths_are_put_together_and_none_is_lost(rows: list[tuple[int, int, int, int]]) -> None:
+    drawn = charts.heat_map(rows)
+    assert drawn is not None
+    assert len(drawn.bins) <= 20
+    assert sum(cell.of for cell in drawn.cells) == sum(row[3] for row in rows)
+    spans = [range(int(name.split()[0]), int(name.split()[-1]) + 1) for name in drawn.bins]
+    for cell in drawn.cells:
+        inside = [row for row in rows if row[0] in spans[cell.row] and row[1] in spans[cell.column]]
+        assert (cell.count, cell.of) == (sum(row[2] for row in inside), sum(row[3] for row in inside))
+        assert cell.x + drawn.side <= drawn.size + 0.1
+        assert cell.y + drawn.side <= drawn.size + 0.1
+    tabled = [cell for _, cells in drawn.table for cell in cells if cell]
+    assert sorted(tabled, key=lambda cell: (cell.row, cell.column)) == drawn.cells
+    # The bins stand next to each other, without a gap.
+    assert [span.start for span in spans[1:]] == [span.stop for span in spans[:-1]]
+
+
+def test_a_hundred_digits_make_twenty_bins() -> None:
+    drawn = charts.heat_map([[a, b, 1, 1] for a in (1, 50, 100) for b in (1, 100)])
+    assert drawn is not None
+    assert (drawn.width, len(drawn.bins), drawn.bins[0], drawn.bins[-1]) == (5, 20, "1 to 5", "96 to 100")
+    assert [digits for _, digits in drawn.marks] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+
+
+def _luminance(colour: str) -> float:
+    """Return the relative luminance of #rrggbb or #rgb (WCAG 2.2)."""
+    digits = colour.removeprefix("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(scheme: str) -> None:
+    css = (resources.files("aritmo") / "templates" / "report.css").read_text("utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+);", light))
+    if scheme == "dark":
+        assert "prefers-color-scheme: dark" in css
+        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]+);", dark))
+    on_paper = ["ink", "soft", "bad", "good", *(f"s{i}" for i in range(8))]
+    pairs = [(text, "paper") for text in on_paper]
+    pairs += [("ink", "panel"), ("soft", "panel"), ("bad", "bad-wash"), ("good", "good-wash"), ("heat-ink", "s0")]
+    for text, behind in pairs:
+        one, other = sorted((_luminance(colours[text]), _luminance(colours[behind])), reverse=True)
+        assert (one + 0.05) / (other + 0.05) >= 4.5, f"{text} on {behind}"
 
 
 def test_large_squares_are_counted_and_not_drawn() -> None:

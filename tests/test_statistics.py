@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aritmo.statistics import chance_levels, share, wilson
+from aritmo.statistics import chance_levels, difference, share, wilson
 
 
 def test_the_interval_of_the_report_s_prime_share() -> None:
@@ -93,3 +93,21 @@ def test_chance_levels_against_counting_one_by_one(below: int) -> None:
         if group:
             expected[f"square of order 3 all prime: {name}"] = valid / len(group)
     assert chance_levels(below) == pytest.approx(expected)
+
+
+def test_a_difference_has_the_interval_of_newcombe_s_example() -> None:
+    """56 of 70 and 48 of 80: 0.2, 0.0524 to 0.3339 (his table II, method 10)."""
+    found = difference(share(48, 80), share(56, 70))
+    assert found is not None
+    assert [round(found[name], 4) for name in ("share", "low", "high")] == [0.2, 0.0524, 0.3339]
+    assert difference(share(0, 0), share(1, 2)) is None
+
+
+@given(*[st.integers(1, 1000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))] * 2)
+def test_a_difference_turned_round_is_the_same(first: tuple[int, int], second: tuple[int, int]) -> None:
+    there, back = difference(share(*first), share(*second)), difference(share(*second), share(*first))
+    assert there is not None
+    assert back is not None
+    assert -1 <= there["low"] <= there["share"] <= there["high"] <= 1
+    assert isclose(there["low"], -back["high"], abs_tol=1e-12)
+    assert isclose(there["share"], -back["share"], abs_tol=1e-12)

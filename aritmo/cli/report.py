@@ -1,4 +1,4 @@
-"""``aritmo report``: one page on a run."""
+"""``aritmo report``: one page on a run, or on several side by side."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,21 +10,25 @@ from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
-    root.command(epilog="Example: aritmo report runs/001")(report)
+    root.command(epilog="Example: aritmo report runs/001 runs/002 --out page.html")(report)
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, or of one experiment of it.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of runs, of single experiments, or files that «aritmo judge --out» wrote: one after a "
+            "folder joins it, others stand by themselves."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The page to write; without it report.html in the run.")] = None,
     json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page on what a run learned and what it copied."""
-    from aritmo.report import verdict_lines, write_report
-    from aritmo.runs import parts_of
+    """Write one self-contained HTML page on what runs learned and copied, side by side where they are several."""
+    from aritmo.runs import report_on
 
-    parts = parts_of(run)
-    page = write_report(run, parts, out or run / "report.html")
+    page, lines = report_on(runs, out)
     if json:
-        print_json({"report": str(page), "verdict": verdict_lines(parts)})
+        print_json({"report": str(page), "verdict": lines})
     else:
         show(f"report: {page}")

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aritmo.numbers.matrixfiles import printable
 from aritmo.numbers.primes import are_prime
 from aritmo.numbers.squares import Cells, SquareCheck, common_sum, line_sums
 from aritmo.play.words import said
+from aritmo.screen import printable
 from aritmo.tasks.following import Followed, Mark
 
 Words = dict[str, str]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import ceil, floor, log10
 
 from aritmo.statistics import wilson
@@ -17,8 +18,9 @@ _LOG_FROM = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: its name, its path and its dots (drawn where there are few)."""
+    """One line: its place among those asked for, its name, its path and its dots (drawn where there are few)."""
 
+    number: int
     name: str
     path: str
     dots: list[Point]
@@ -45,6 +47,7 @@ def line_chart(title: str, lines: dict[str, list[Point]], top: float | None = No
     ``top`` fixes the axis to 0 .. top, in per cent. Else it runs from 0, or is logarithmic where values
     differ widely.
     """
+    numbers = {name: number for number, name in enumerate(lines)}
     lines = {name: thinned(points) for name, points in lines.items() if points}
     if not lines:
         return None
@@ -65,7 +68,7 @@ def line_chart(title: str, lines: dict[str, list[Point]], top: float | None = No
     for name, points in lines.items():
         spots = [(x(step), y(value)) for step, value in points]
         path = "M" + "L".join(f"{at:g} {up:g}" for at, up in spots)
-        series.append(Series(name, path, spots if len(spots) <= 25 else [], points[-1][1]))
+        series.append(Series(numbers[name], name, path, spots if len(spots) <= 25 else [], points[-1][1]))
     ys = [(y(value), _mark(value, top)) for value in (_decades(low, high) if log else ticks(low, high, 4))]
     xs = [(x(step), f"{step:,.0f}") for step in ticks(first, last, 4) if step == int(step)]
     return LineChart(title, _WIDTH, _HEIGHT, _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM, log, xs, ys, series)
@@ -98,51 +101,91 @@ def _decades(low: float, high: float) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    """A field of a heat map: where it is drawn, how many of how many were right, its bin of lengths each way."""
+
     x: float
     y: float
-    share: float
     count: int
     of: int
+    row: int
+    column: int
     label: str
+
+    @property
+    def share(self) -> float:
+        return self.count / self.of
 
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Cells of side ``side`` in a square of ``places`` digits each way; ``labels`` says whether text fits."""
+    """Fields of side ``side``, one for each pair of bins of ``width`` lengths; ``labels`` says whether text fits.
+
+    ``bins`` names each bin, ``marks`` holds where an axis is marked and with how many digits.
+    """
 
     size: float
     side: float
     origin: float
+    width: int
+    bins: list[str]
     marks: list[tuple[float, int]]
     cells: list[Cell]
     labels: bool
+
+    @property
+    def table(self) -> list[tuple[str, list[Cell | None]]]:
+        """The same as rows: the bin of the first number, and a field or None for each bin of the second."""
+        found = {(cell.row, cell.column): cell for cell in self.cells}
+        places = range(len(self.bins))
+        return [
+            (name, [found.get((row, column)) for column in places])
+            for row, name in enumerate(self.bins)
+            if any((row, column) in found for column in places)
+        ]
+
+
+_MOST_BINS = 20
 
 
 def heat_map(by_length: Sequence[Sequence[int]]) -> HeatMap | None:
     """Return the heat map of ``[[digits_a, digits_b, right, of], ...]``; None where it is empty.
 
-    Digits of the first operand rise downwards and those of the second to the right.
+    Digits of the first operand rise downwards and those of the second to the right. Where there are more than
+    20 lengths they are put together: two by two, by fives, by tens and so on. Short ones that were not asked are
+    left out.
     """
     rows = [row for row in by_length if row[3]]
     if not rows:
         return None
-    places = max(max(row[:2]) for row in rows)
-    size, origin = 400.0, 34.0
-    side = (size - origin) / places
+    least, places = min(min(row[:2]) for row in rows), max(max(row[:2]) for row in rows)
+    width = next(m * 10**e for e in count() for m in (1, 2, 5) if places - least < _MOST_BINS * m * 10**e)
+    skipped = (least - 1) // width
+    counts: dict[tuple[int, int], list[int]] = {}
+    for a, b, right, of in rows:
+        pair = counts.setdefault(((a - 1) // width - skipped, (b - 1) // width - skipped), [0, 0])
+        pair[0] += right
+        pair[1] += of
+    size, origin, number = 400.0, 34.0, ceil(places / width) - skipped
+    side = (size - origin) / number
+    ends = [(skipped + i + 1) * width for i in range(number)]
+    bins = [f"{end - width + 1} to {end}" if width > 1 else str(end) for end in ends]
     cells = [
         Cell(
-            round(origin + (b - 1) * side, 2),
-            round(origin + (a - 1) * side, 2),
-            right / of,
+            round(origin + b * side, 2),
+            round(origin + a * side, 2),
             right,
             of,
-            f"{a} and {b} digits: {right:,} of {of:,} right",
+            a,
+            b,
+            f"{bins[a]} and {bins[b]} digits: {right:,} of {of:,} right",
         )
-        for a, b, right, of in rows
+        for (a, b), (right, of) in sorted(counts.items())
     ]
-    every = ceil(places / 15)
-    marks = [(round(origin + (i + 0.5) * side, 2), i + 1) for i in range(places) if i % every == 0]
-    return HeatMap(size, side, origin, marks, cells, side >= 40)
+    every = ceil(number / (15 if width == 1 else 10))
+    # The mark of a bin of several lengths is its last, so it stands where the bin ends.
+    at = 1.0 if width > 1 else 0.5
+    marks = [(round(origin + (i + at) * side, 2), end) for i, end in enumerate(ends) if (i + 1) % every == 0]
+    return HeatMap(size, side, origin, width, bins, marks, cells, side >= 40)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,30 @@
-"""Putting the page together: what each section shows, and the one file written."""
+"""Putting the page together: one run or several side by side, and the one file written."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from aritmo.files import write_whole
 from aritmo.progress import duration
-from aritmo.report import charts, examples, squares, words
+from aritmo.report import charts, compare, pieces, sections, words
 from aritmo.report.parts import Part, Record, read_part
-from aritmo.report.words import clean, figure, interval, percent
+from aritmo.report.sections import GROUPS
+from aritmo.report.words import clean, figure, interval, percent, points
 
 MAX_BYTES = 5 * 1024 * 1024
-_SHOWN = (24, 12, 6, 2, 0)
+MAX_RUNS = 8
+_SHOWN = (36, 24, 12, 6, 2, 0)
 """Squares drawn of each group: fewer where the page would pass MAX_BYTES."""
 
-_GROUPS = {"test": "held out", "train": "seen in training"}
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the page shows it: its name and its experiments, in the order shown."""
+
+    name: str
+    parts: Sequence[Part]
 
 
 def write_report(run: Path, parts: Sequence[Path], out: Path) -> Path:
@@ -28,15 +34,37 @@ def write_report(run: Path, parts: Sequence[Path], out: Path) -> Path:
     The file is at most 5 MiB and either whole or not there. Raises ValueError where there is no experiment,
     OSError where ``out`` cannot be written.
     """
-    if not parts:
-        raise ValueError(f"{run} has no experiments to report: name at least one folder of an experiment")
-    read = [read_part(folder) for folder in parts]
+    return write_page([Run(run.name, [read_part(folder) for folder in parts])], out)
+
+
+def write_page(runs: Sequence[Run], out: Path) -> Path:
+    """Write the page on one run, or on several side by side, as ``write_report`` does.
+
+    Raises ValueError where a run has no experiment, or where there are more runs than can be told apart.
+    """
+    for run in runs:
+        if not run.parts:
+            raise ValueError(f"{run.name} has no experiments to report: name at least one folder of an experiment")
+    if len(runs) > MAX_RUNS:
+        raise ValueError(f"{len(runs)} runs do not fit side by side: give at most {MAX_RUNS}")
+    runs = named(runs)
+    examples = [(part.title, pieces.token_example(part)) for run in runs for part in run.parts]
+    template = _environment().get_template("report.html.j2")
     for shown in _SHOWN:
-        html = _environment().get_template("report.html.j2").render(_context(run, read, shown))
+        html = template.render(
+            _context(runs, shown), tokens=[(title, found) for title, found in examples if found]
+        )
         if len(html.encode()) <= MAX_BYTES:
             break
     write_whole(out, html)
     return out
+
+
+def named(runs: Sequence[Run]) -> list[Run]:
+    """Return runs whose experiments bear their run's name, where there are several."""
+    return [
+        Run(run.name, [replace(part, run=run.name if len(runs) > 1 else "") for part in run.parts]) for run in runs
+    ]
 
 
 def _environment() -> Environment:
@@ -49,28 +77,45 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         finalize=lambda value: clean(value) if type(value) is str else value,
     )
-    environment.filters |= {"percent": percent, "interval": interval, "figure": figure, "cut": clean}
+    environment.filters |= {
+        "percent": percent, "interval": interval, "figure": figure, "points": points, "cut": clean,
+    }  # fmt: skip
     return environment
 
 
-def _context(run: Path, parts: Sequence[Part], shown: int) -> Record:
-    of_task = {task: [_show(part, shown) for part in parts if part.task == task] for task in _TASKS}
-    common, differing = _settings(parts)
+_TASKS = ("squares", "addition", "decomposition", "primality")
+
+
+def _context(runs: Sequence[Run], shown: int) -> Record:
+    parts = [part for run in runs for part in run.parts]
+    of_task = {task: [sections.show(part, shown) for part in parts if part.task == task] for task in _TASKS}
+    common, differing = sections.settings(parts)
+    compared, alone = compare.compare([(run.name, run.parts) for run in runs]) if len(runs) > 1 else ([], [])
+    beside = {item.name for item in compared}
     return {
-        "run": run.name,
+        "run": " · ".join(run.name for run in runs),
+        "several": len(runs) > 1,
         "lede": lede(parts),
+        "compared": compared,
+        "runs": [run.name for run in runs],
+        "overview": [(name, [_headline_of(run, name) for run in runs]) for name in _names(parts)],
+        "alone": alone,
         "verdicts": [(part.title, words.sentence(part), headline(part)) for part in parts],
         "squares": [
-            (item, [(*group, *_square_rows(group[1])) for group in item.groups]) for item in of_task["squares"]
+            (item, [(*group, *sections.square_rows(group[1])) for group in item.groups])
+            for item in of_task["squares"]
         ],
         "addition": [
             (item, [(*group, charts.heat_map(group[1]["by_length"])) for group in item.groups])
             for item in of_task["addition"]
         ],
-        "decomposition": _by_digits(of_task["decomposition"]),
-        "primality": _by_digits(of_task["primality"], _best_constant),
-        "training": [(part.title, curves(part)) for part in parts],
-        "reasons": [(part.title, reasons(part)) for part in parts],
+        "decomposition": sections.by_digits(of_task["decomposition"]),
+        "primality": sections.by_digits(of_task["primality"], sections.best_constant),
+        # The curves of what is compared stand side by side already.
+        "training": [
+            (part.title, sections.curves(part)) for part in parts if part.name not in beside and part.is_run
+        ],
+        "reasons": [(part.title, sections.reasons(part)) for part in parts],
         "common": common,
         "differing": differing,
         "titles": [part.title for part in parts],
@@ -78,14 +123,15 @@ def _context(run: Path, parts: Sequence[Part], shown: int) -> Record:
     }
 
 
-_TASKS = ("squares", "addition", "decomposition", "primality")
 _NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 
 
 def lede(parts: Sequence[Part]) -> str:
     """Return in a few sentences what was done: which experiments, on how much, which model, how long."""
-    count = _NUMBERS[len(parts)] if len(parts) < len(_NUMBERS) else f"{len(parts)}"
-    said = [f"{count} experiment{'s' * (len(parts) != 1)}: {_listed([part.title for part in parts])}."]
+    names = _names(parts)
+    runs = len({part.run for part in parts})
+    said = [f"{_spelled(runs)} runs."] if runs > 1 else []
+    said += [f"{_spelled(len(names))} experiment{'s' * (len(names) != 1)}: {_listed(names)}."]
     trained = sum(part.manifest.get("splits", {}).get("train", {}).get("count", 0) for part in parts)
     models = list(dict.fromkeys(filter(None, map(_model, parts))))
     steps = [max((line["step"] for line in part.metrics), default=0) for part in parts]
@@ -95,12 +141,16 @@ def lede(parts: Sequence[Part]) -> str:
         said.append(
             f"Model: {_listed(models)}{f', trained for {sum(steps):,} steps in all' if sum(steps) else ''}."
         )
-    asked = sum(group["samples"] for part in parts for name in _GROUPS if (group := part.group(name)))
-    said.append(f"Then {asked:,} completions were written and judged exactly.")
+    asked = sum(group["samples"] for part in parts for name in GROUPS if (group := part.group(name)))
+    said.append(f"{'Then ' if trained or models else ''}{asked:,} completions were written and judged exactly.")
     seconds = sum(map(_seconds, parts))
     if seconds:
         said.append(f"It took {duration(seconds)}.")
     return " ".join(said)
+
+
+def _spelled(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else f"{count}"
 
 
 def _model(part: Part) -> str:
@@ -121,155 +171,16 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _names(parts: Sequence[Part]) -> list[str]:
+    return list(dict.fromkeys(part.name for part in parts))
+
+
+def _headline_of(run: Run, name: str) -> Record | None:
+    """Return the headline of a run's experiment of that name, None where it has none."""
+    return next((headline(part) for part in run.parts if part.name == name), None)
+
+
 def headline(part: Part) -> Record | None:
     """Return the share that an experiment is judged by: valid answers to held-out problems, else to any."""
     group = part.group("test") or part.group("train")
     return group["valid"] if group else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What a section shows of one experiment: its groups, and its answers as squares or as samples."""
-
-    part: Part
-    title: str
-    groups: list[tuple[str, Record]]
-    gallery: squares.Gallery
-    samples: examples.Samples
-
-
-def _show(part: Part, shown: int) -> _Shown:
-    """Read an experiment's verdicts once and keep what is shown: at most so many squares of each kind."""
-    groups = [(label, group) for name, label in _GROUPS.items() if (group := part.group(name))]
-    split = "train" if part.group("train") and not part.group("test") else "test"
-    of_squares = part.task == "squares"
-    gallery = squares.gallery(part.verdicts() if of_squares else (), shown)
-    samples = examples.samples(() if of_squares else part.verdicts(), split)
-    return _Shown(part, part.title, groups, gallery, samples)
-
-
-_SQUARE_ROWS = (
-    ("cells_prime", "cells that are prime"),
-    ("all_prime", "squares with every cell prime"),
-    ("sums_equal", "rows, columns and diagonals with one sum"),
-    ("distinct", "all cells different"),
-    ("claims_right", "no false sum claimed"),
-    ("valid", "valid: all of these"),
-    ("valid_new", "valid and not copied"),
-    ("valid_new_nest", "valid, its nest not in training"),
-    ("valid_unseen_family", "valid, its centre or pair sum not in training"),
-    ("valid_unseen_pattern", "valid, its pattern (u, a) not in training"),
-    ("copied", "copied from training"),
-    ("near_copy", "near copy"),
-    ("invented", "invented"),
-)
-_SOURCE = {
-    "cells_prime": "80.55 % (29 of 36)",
-    "sums_equal": "none of 4",
-    "valid": "none",
-    "valid_new": "none",
-    "valid_new_nest": "none",
-    "valid_unseen_family": "none",
-    "valid_unseen_pattern": "none",
-}
-_CHANCE = {
-    "cells_prime": re.compile(r"odd number of \d+ digits? prime"),
-    "all_prime": re.compile(r"square of order 3 all prime: odd cells$"),
-}
-"""The chance level set beside a row; of those by digits the last, for most numbers have the most digits."""
-
-
-def _square_rows(group: Record) -> tuple[list[Record], list[tuple[str, float]]]:
-    """Return the rows of the joint table, and all chance levels by name."""
-    shares = group["squares"] | {"valid": group["valid"]}
-    levels = shares.get("chance") or {}
-    chance = {key: level for key, named in _CHANCE.items() for name, level in levels.items() if named.match(name)}
-    rows = [
-        {
-            "name": name,
-            "share": shares[key],
-            "chance": chance.get(key),
-            "source": _SOURCE.get(key, ""),
-            "source_share": words.SOURCE_PRIMES["share"] if key == "cells_prime" else None,
-        }
-        for key, name in _SQUARE_ROWS
-        if key in shares
-    ]
-    return rows, list(levels.items())
-
-
-def _by_digits(
-    shown: Sequence[_Shown], chance: Callable[[Sequence[_Shown], str], dict[int, float]] | None = None
-) -> Record:
-    """Return the bars by number of digits, held out and trained, one series for each experiment."""
-    drawn = []
-    for name, label in _GROUPS.items():
-        series = {item.title: group["by_length"] for item in shown if (group := item.part.group(name))}
-        drawn.append(charts.bars(label, series, chance(shown, name) if chance else {}))
-    return {"shown": shown, "bars": [chart for chart in drawn if chart]}
-
-
-def _best_constant(shown: Sequence[_Shown], split: str) -> dict[int, float]:
-    """Return by digits the share that one answer alone, the more frequent right one, would get."""
-    counts: dict[int, list[int]] = {}
-    for verdict in (verdict for item in shown for verdict in item.part.verdicts()):
-        details = verdict.get("details", {})
-        if verdict.get("split") == split and "prime" in details:
-            counts.setdefault(details["digits"], [0, 0])[bool(details["prime"])] += 1
-    return {digits: max(pair) / sum(pair) for digits, pair in counts.items()}
-
-
-def curves(part: Part) -> list[charts.LineChart]:
-    """Return the charts of an experiment's training: loss, and exact answers where they were counted."""
-    evaluated = [(line["step"], line["evaluation"]) for line in part.metrics if "evaluation" in line]
-    loss = {
-        "training": [(line["step"], line["loss"]) for line in part.metrics if "loss" in line],
-        "held out": [
-            (step, found["validation_loss"])
-            for step, found in evaluated
-            if found.get("validation_loss") is not None
-        ],
-    }
-    exact = {"held out": [(step, found["exact"]) for step, found in evaluated if found.get("exact") is not None]}
-    drawn = (charts.line_chart("loss", loss), charts.line_chart("exact answers", exact, top=1.0))
-    return [chart for chart in drawn if chart]
-
-
-def reasons(part: Part) -> list[tuple[str, int, list[tuple[str, int]]]]:
-    """Return by group its name, its number of answers and its reasons of failure, most frequent first."""
-    groups = ((label, part.group(name)) for name, label in _GROUPS.items())
-    return [
-        (label, group["samples"], [(kind, count) for kind, count in group.get("reasons", [])[:10]])
-        for label, group in groups
-        if group
-    ]
-
-
-def _settings(parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
-    """Return the settings that all experiments share, and those that differ with the value of each."""
-    flat = [dict(_flat(part.config)) | dict(_flat({"corpus manifest": part.manifest})) for part in parts]
-    names = list(dict.fromkeys(name for values in flat for name in values))
-    rows = [(name, [values.get(name, "–") for values in flat]) for name in names]
-    common = [(name, values[0]) for name, values in rows if len(set(values)) == 1]
-    return common, [(name, values) for name, values in rows if len(set(values)) > 1]
-
-
-def _flat(values: Record, above: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in values.items():
-        path = f"{above}{name}"
-        if isinstance(value, dict):
-            rows += _flat(value, f"{path} · ")
-        else:
-            rows.append((path, _value(value)))
-    return rows
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
-    if isinstance(value, list):
-        return ", ".join(map(_value, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)

@@ -19,16 +19,27 @@ GROUPS = {
 MAX_ORDER = 15
 """Larger squares are counted, not drawn."""
 
+_TOLD = {"composite": "not prime", "repeated": "repeated", "changed": "beside it"}
 _MOST_CELLS = 4_000
 _HEADS = ("Rows", "Columns", "Diagonals")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A number of a square. ``marks`` are names of CSS classes: composite, repeated, changed."""
+    """A number of a square. ``marks`` are names of CSS classes: composite, repeated, changed.
+
+    ``beside`` is the number that stands there in the other square of a pair, where it is another.
+    """
 
     value: int
     marks: str
+    beside: int | None = None
+
+    @property
+    def told(self) -> str:
+        """What the marks say, for those who do not see them."""
+        said = [word for mark, word in _TOLD.items() if mark in self.marks.split()]
+        return ", ".join(said) + (f" {self.beside}" if self.beside is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +76,18 @@ class Card:
 
 @dataclass(slots=True)
 class Group:
-    """Squares of one kind: the cards drawn and how many there are in all."""
+    """Squares of one kind: its name in the page's filter, the cards drawn and how many there are in all."""
 
+    kind: str
     name: str
     cards: list[Card] = field(default_factory=list)
     total: int = 0
     cells: int = 0
+
+    @property
+    def pairs(self) -> bool:
+        """Whether squares stand beside their training examples."""
+        return any(card.twin for card in self.cards)
 
     @property
     def width(self) -> float:
@@ -92,7 +109,7 @@ def gallery(verdicts: Iterable[dict[str, Any]], shown: int) -> Gallery:
     «valid» holds what is valid and not copied, «copied» every copy, the others what is left. A group
     stops early where its squares are so large that the page would be.
     """
-    groups = {name: Group(label) for name, label in GROUPS.items()}
+    groups = {name: Group(name.replace(" ", "-"), label) for name, label in GROUPS.items()}
     unread = 0
     texts: list[str] = []
     for verdict in verdicts:
@@ -143,7 +160,7 @@ def grid(rows: Rows, claims: dict[str, list[str]] | None = None, beside: Rows | 
     often = Counter(value for row in rows for value in row)
     cells = [
         [
-            Cell(value, _marks(value, often[value] > 1, beside is not None and beside[i][j] != value))
+            _cell(value, often[value] > 1, None if beside is None or beside[i][j] == value else beside[i][j])
             for j, value in enumerate(row)
         ]
         for i, row in enumerate(rows)
@@ -160,9 +177,9 @@ def grid(rows: Rows, claims: dict[str, list[str]] | None = None, beside: Rows | 
     return Grid(list(zip(cells, margins["Rows"], strict=True)), margins["Columns"], falling, rising)
 
 
-def _marks(value: int, repeated: bool, changed: bool) -> str:
-    marks = {"composite": not is_prime(value), "repeated": repeated, "changed": changed}
-    return " ".join(name for name, is_so in marks.items() if is_so)
+def _cell(value: int, repeated: bool, beside: int | None) -> Cell:
+    marks = {"composite": not is_prime(value), "repeated": repeated, "changed": beside is not None}
+    return Cell(value, " ".join(name for name, is_so in marks.items() if is_so), beside)
 
 
 def _margins(totals: list[int], reference: int | None, claims: list[str] | None) -> list[Margin]:
@@ -180,5 +197,5 @@ def claimed_sums(text: str, order: int) -> dict[str, list[str]]:
         head, colon, sums = line.strip().partition(":")
         words = sums.split()
         if colon and head in _HEADS and len(words) == (2 if head == "Diagonals" else order):
-            claims.setdefault(head, [word[:18] for word in words])
+            claims.setdefault(head, [word if len(word) < 10 else f"{word[:8]}…" for word in words])
     return claims

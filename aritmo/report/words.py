@@ -47,6 +47,14 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{figure(share)} %"
 
 
+def points(difference: dict[str, float] | None) -> str:
+    """Return a difference of shares as ``+12.3 points (5.1 to 19.4)``, and nothing where there is none."""
+    if difference is None:
+        return ""
+    above, low, high = (f"{100 * difference[name]:+.1f}" for name in ("share", "low", "high"))
+    return f"{above} points ({low} to {high})".replace("-", "−")
+
+
 def interval(share: dict[str, Any]) -> str:
     """Return the 95 % interval of a share as ``0.5 to 4.3``, without the sign of per cent."""
     if share.get("low") is None or share.get("high") is None:
