@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -168,11 +168,14 @@ def load(
         raise ValueError(
             f"checkpoint {folder} is of another model; resume with the model that began the run"
         ) from error
-    with safe_open(folder / OPTIMIZER, framework="pt") as tensors:
-        moments: dict[str, dict[str, torch.Tensor]] = {}
-        for key in tensors.keys():  # noqa: SIM118 (a file handle, not a mapping)
-            kind, _, name = key.partition(":")
-            moments.setdefault(name, {})[kind] = tensors.get_tensor(key)
+    moments: dict[str, dict[str, torch.Tensor]] = {}
+    try:
+        with safe_open(folder / OPTIMIZER, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 (a file handle, not a mapping)
+                kind, _, name = key.partition(":")
+                moments.setdefault(name, {})[kind] = tensors.get_tensor(key)
+    except SafetensorError as error:
+        raise ValueError(f"checkpoint {folder} is damaged: {OPTIMIZER} holds no tensors ({error})") from None
     given = optimizer.state_dict()
     names = {parameter: name for name, parameter in model.named_parameters()}
     ordered = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]

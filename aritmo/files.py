@@ -88,9 +88,10 @@ def read_vouched(path: Path, most: int = 256 << 20) -> Any:
 def read_bounded(path: Path, most: int) -> bytes:
     """Return what a file holds. Raises ValueError where that is more than ``most`` bytes, which are not read."""
     with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"{path} holds more than {size(most)}, too much for what it should be")
+        large = os.fstat(file.fileno()).st_size > most
+        content = b"" if large else file.read(most + 1)
+        if large or len(content) > most:
+            raise ValueError(f"{path} holds more than {size(most)}, too much for what it should be")
     return content
 
 

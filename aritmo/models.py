@@ -34,6 +34,8 @@ from aritmo.shipped import SHIPPED, shipped_folder
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 """Ways to compute attention that need no code of the model's own."""
+_LAYERS = 4096
+"""Layers of a model at most: the deepest known have some hundred."""
 _TOLD, _TOKENIZER = 64 << 20, 512 << 20
 """Bytes of a folder's JSON files, and of those that hold a vocabulary."""
 
@@ -283,6 +285,9 @@ def _config(name: str, source: str) -> PretrainedConfig:
             f"the config.json of model {name} asks for the attention {str(attention)!r:.60}, which is code from "
             f"elsewhere; take that line out, or write one of {', '.join(_ATTENTION)}"
         )
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0) or 0
+    if layers > _LAYERS:
+        raise ValueError(f"the config.json of model {name} asks for {layers:,} layers, more than {_LAYERS:,}")
     if type(config) not in AutoModelForCausalLM._model_mapping:
         raise ValueError(f"model {name} is of type {config.model_type}, which is no causal language model")
     return config

@@ -3,8 +3,8 @@
 Run ``python -m trust.deaths --trials 100``. Building, training, sampling, judging and the report run as copies of
 this process, in a folder of their own. A copy dies of SIGKILL or SIGTERM by the clock, or where it is about to do
 something to a file (crash points, from an audit hook); or the disk, a tmpfs where one may be mounted, is full
-after a seeded number of bytes, or read-only from a crash point on. After each: what stands in the place of the result is
-the whole result or nothing; the same command ends with the very bytes of an undisturbed one and leaves nothing
+after a seeded number of bytes, or read-only from a crash point on. After each: what stands in the place of the
+result is the whole result or nothing; the same command ends with the very bytes of an undisturbed one and leaves nothing
 else; and of chunks, texts and verdicts that were kept none is made again. Prints one JSON line.
 """
 
@@ -352,7 +352,7 @@ def _live(
 def _points(
     home: Path, counts: Counter[str], tell: int, go: int, stop_at: int | None
 ) -> Callable[[str, Any], None]:
-    """Return a hook that counts what is about to be done to files of ``home``, and waits from one such point on."""
+    """Return a hook that counts what is about to be done to files of ``home``, and waits from a point on."""
     waiting = [stop_at is not None]
 
     def hear(event: str, given: tuple[Any, ...]) -> None:

@@ -7,6 +7,7 @@ commas, semicolons, quotation marks, brackets and parentheses, so CSV and what n
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -141,8 +142,11 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
 def _whole(head: list[bytes], file: BinaryIO, most: int, name: str) -> bytes:
     """Return a file that is read in one piece. Raises ValueError where that is more than ``most`` bytes."""
     begun = b"".join(head)
-    data = begun + file.read(most - len(begun) + 1)
-    if len(data) > most:
+    large = file.seekable() and file.seek(0, os.SEEK_END) > most
+    if not large and file.seekable():
+        file.seek(len(begun))
+    data = begun + (b"" if large else file.read(most - len(begun) + 1))
+    if large or len(data) > most:
         raise ValueError(f"{name} holds more than {size(most)}; give files of less, or rows of numbers as text")
     return data
 
