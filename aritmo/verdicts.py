@@ -17,10 +17,12 @@ from aritmo.records import read_jsonl
 from aritmo.tasks.squares import Squares, read_rows
 from aritmo.tasks.squares_tutorial import written_square
 from aritmo.unfinished import Unfinished
-from aritmo.verbatim import find_repeated
+from aritmo.verbatim import Repeated, find_repeated
 
 Record = dict[str, Any]
 
+_TEXTS = 200_000
+"""Samples whose words are in memory at a time: of squares of order 3 about half a gigabyte."""
 _AT_ONCE = 1024
 """Training texts in memory at a time."""
 
@@ -35,8 +37,7 @@ def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Re
     train = training_squares(corpus) if corpus else None
     repeated = None
     if corpus and train:
-        texts = (str(sample.get("text", "")) for sample in read_jsonl(samples))
-        repeated = find_repeated(texts, _completions(corpus))
+        repeated = _repeated(samples, corpus)
     if verdicts is None:
         return summarise(judge_samples(read_jsonl(samples), train, repeated))
     request = {"samples": file_hash(samples), "corpus": corpus.hash if corpus else None, "aritmo": __version__}
@@ -48,6 +49,13 @@ def judge_run(samples: Path, corpus: Corpus | None, verdicts: Path | None) -> Re
     if verdicts.name == "verdicts.jsonl" and (verdicts.parent / "config.yaml").is_file():
         write_json(verdicts.with_name("summary.json"), summary)
     return summary
+
+
+def _repeated(samples: Path, corpus: Corpus) -> Iterator[Repeated]:
+    """Yield what stands verbatim in training, some samples at a time: all of it is gone through for those."""
+    texts = (str(sample.get("text", "")) for sample in read_jsonl(samples))
+    while some := list(islice(texts, _TEXTS)):
+        yield from find_repeated(some, _completions(corpus))
 
 
 def training_squares(corpus: Corpus) -> Originals | None:

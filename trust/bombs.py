@@ -214,7 +214,7 @@ def _models(place: Path) -> Iterator[Case]:
         "a header of 90 MiB": changed("model.safetensors", struct.pack("<Q", 90 << 20) + b"{", 100 << 20),
         "a tensor of 2**60 bytes": changed(
             "model.safetensors",
-            _tensors({"x": {"dtype": "F32", "shape": [1 << 58], "data_offsets": [0, 1 << 60]}}),
+            _tensors(tensor),
         ),
         "a config of 20 GiB": changed("config.json", b"{", 20 << 30),
         "a tokenizer of 20 GiB": changed("tokenizer.json", b"{", 20 << 30),

@@ -4,8 +4,8 @@ Run ``python -m trust.deaths --trials 100``. Building, training, sampling, judgi
 this process, in a folder of their own. A copy dies of SIGKILL or SIGTERM by the clock, or where it is about to do
 something to a file (crash points, from an audit hook); or the disk, a tmpfs where one may be mounted, is full
 after a seeded number of bytes, or read-only from a crash point on. After each: what stands in the place of the
-result is the whole result or nothing; the same command ends with the very bytes of an undisturbed one and leaves nothing
-else; and of chunks, texts and verdicts that were kept none is made again. Prints one JSON line.
+result is the whole result or nothing; the same command ends with the very bytes of an undisturbed one and leaves
+nothing else; and of chunks, texts and verdicts that were kept none is made again. Prints one JSON line.
 """
 
 import argparse

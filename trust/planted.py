@@ -62,7 +62,6 @@ def pickles(place: Path, sprung: Path) -> Iterator[Case]:
     bomb = pickle.dumps(Trap(sprung))
     yield "control", lambda: pickle.loads(bomb)
     clean = model_folder(place / "clean")
-    model = lambda folder: lambda: open_model(str(folder), context=2)  # noqa: E731
     for name in ("pytorch_model.bin", "model.pt", "training_args.bin", "optimizer.pt", "rng_state.pth"):
         beside = Path(shutil.copytree(clean, place / f"beside {name}"))
         torch.save({"trap": Trap(sprung)}, beside / name)

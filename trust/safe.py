@@ -80,8 +80,9 @@ def _names(size: Size) -> Figure:
 
 def _bombs(size: Size) -> Figure:
     done = subprocess.run(
-        [sys.executable, "-m", "trust.bombs", *size.of(["--small"], [])], cwd=Path(__file__).parents[1], capture_output=True, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
+        [sys.executable, "-m", "trust.bombs", *size.of(["--small"], [])],
+        cwd=Path(__file__).parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     if not done.stdout.strip():
         raise RuntimeError(done.stderr[-2000:])

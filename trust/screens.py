@@ -18,9 +18,9 @@ from aritmo.report import write_report
 ACTS = "\x1b[2J\x1b]0;owned\x07\x9b31m\x08\x7f\x00\u202e\u2028\ud800"
 """Cleared screens, titles, colours, overwritten text, text turned round, half a character."""
 TAGS = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&lt;b&gt;<a href=javascript:alert(1)>x</a>"
-_TAGS = set(
-    ["script", "iframe", "object", "embed", "base", "link", "meta", "form", "img", "textarea", "foreignobject"]
-)
+_TAGS = {
+    "script", "iframe", "object", "embed", "base", "link", "meta", "form", "img", "textarea", "foreignobject",
+}  # fmt: skip
 """Elements that act or fetch."""
 _NAME = "\x1b[2J\x1b]0;owned\x07\u202e.txt"
 
@@ -137,7 +137,8 @@ def report(place: Path, text: str) -> str:
     share = {"count": 1, "of": 2, "share": 0.5, "low": 0.1, "high": 0.9}
     verdict = {
         "index": 0, "split": "test", "task": "addition", "style": "plain", "prompt": f"1+1={text}",
-        "text": f"3\n{text}", "finished": True, "valid": False, "answer": None, "reasons": [f"{text}: {text}"], "details": {"digits": [1, 1]},
+        "text": f"3\n{text}", "finished": True, "valid": False, "answer": None,
+        "reasons": [f"{text}: {text}"], "details": {"digits": [1, 1]},
     }  # fmt: skip
     group = {"samples": 2, "valid": share, "finished": share, "parsed": share, "answered": share}
     group |= {"reasons": [[text, 1]], "by_length": [[1, 1, 1, 2]]}
