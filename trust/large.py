@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from aritmo.records import count_records, read_jsonl, write_samples
 from aritmo.tasks import TASKS, TaskOptions
 from aritmo.tokens import task_tokenizer
 from trust.rows import Figure, Row, Size
+from trust.screens import command
 
 _MIB = 1 << 20
 _LIMIT = 2048
@@ -47,8 +49,13 @@ class Used(NamedTuple):
     said: str
 
 
-def measured(folder: Path, *words: object) -> Used:
-    """Run the command in a folder and return what it took. Raises RuntimeError where it fails."""
+def measured(size: Size, folder: Path, *words: object) -> Used:
+    """Run the command in a folder and return what it took. Raises RuntimeError where it fails.
+
+    On a small scale it runs in this process, whose own memory is among what it took, and saves the imports.
+    """
+    if not size.full:
+        return _here(folder, *words)
     command = [sys.executable, "-S", "-c", _STARTER, "-m", "aritmo", *map(str, words)]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False,
@@ -61,12 +68,25 @@ def measured(folder: Path, *words: object) -> Used:
     return Used(used["kib"] / 1024, used["cpu"], said)
 
 
+def _here(folder: Path, *words: object) -> Used:
+    before, began = Path.cwd(), time.process_time()
+    os.chdir(folder)
+    try:
+        said, status = command(*words)
+    finally:
+        os.chdir(before)
+    if status:
+        raise RuntimeError(f"{' '.join(map(str, words))} ended with {status}: {said}")
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Used(kib / 1024, time.process_time() - began, said.rstrip())
+
+
 def _corpus(size: Size) -> Figure:
     count = size.of(3_000, 1_000_000)
     with tempfile.TemporaryDirectory() as place:
         words = ("--task", "addition", "--style", "tutorial", "--count", count, "--seed", size.seed, "--out", "C")
-        built = measured(Path(place), "corpus", "build", *words)
-        shown = measured(Path(place), "corpus", "show", "C", "--count", 1)
+        built = measured(size, Path(place), "corpus", "build", *words)
+        shown = measured(size, Path(place), "corpus", "show", "C", "--count", 1)
         corpus = Corpus(Path(place) / "C")
         found = sum(corpus.manifest["splits"][split]["count"] for split in SPLITS)
         disk = sum(path.stat().st_size for path in corpus.folder.iterdir()) / _MIB
@@ -98,8 +118,8 @@ def _sampling(size: Size) -> Figure:
         _small_model(place / "M")
         common: tuple[object, ...] = ("sample", "M", "--task", "addition", "--style", "aligned")
         common = (*common, "--batch-size", 4096, "--max-new-tokens", 6, "--temperature", 1)
-        first = measured(place, *common, "--count", few, "--out", "few.jsonl")
-        second = measured(place, *common, "--count", many, "--out", "many.jsonl")
+        first = measured(size, place, *common, "--count", few, "--out", "few.jsonl")
+        second = measured(size, place, *common, "--count", many, "--out", "many.jsonl")
         written = count_records(place / "many.jsonl")
     grown = second.mib - first.mib
     shown = f"{written:,} texts, peak {second.mib:,.0f} MiB, {grown:+,.0f} on {few:,}"
@@ -131,7 +151,7 @@ def _verdicts(size: Size) -> Figure:
             for _ in range(count // drawn):
                 with (place / "part.jsonl").open("rb") as part:
                     shutil.copyfileobj(part, whole)
-        used = measured(place, "judge", "samples.jsonl", "--out", "verdicts.jsonl", "--json")
+        used = measured(size, place, "judge", "samples.jsonl", "--out", "verdicts.jsonl", "--json")
         group = json.loads(used.said)["groups"]["test"]
         lines = count_records(place / "verdicts.jsonl")
         disk = sum(path.stat().st_size for path in place.iterdir()) / _MIB
@@ -149,7 +169,7 @@ def _matrices(size: Size) -> Figure:
         for number, cells in enumerate(draw_odd(600_011, size.of(11, 51), files, seed=size.seed + 1)):
             write_matrices(folder / f"{number:05}.txt", [cells])
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / _MIB
-        used = measured(Path(name), "squares", "check", "--nested", "matrices", "--json")
+        used = measured(size, Path(name), "squares", "check", "--nested", "matrices", "--json")
         last = json.loads(used.said.splitlines()[-1])
     shown = f"{last['valid']:,} of {files:,} files valid, peak {used.mib:,.0f} MiB"
     holds = last["valid"] == last["matrices"] == files and used.mib <= _LIMIT
@@ -157,26 +177,17 @@ def _matrices(size: Size) -> Figure:
 
 
 def _resumed(size: Size) -> Figure:
-    """Train a GPT-2 for some steps, lay older checkpoints beside to make a large folder, and go on for one step."""
+    """Train a GPT-2 for some steps, lay older checkpoints beside it for size, and go on for one step."""
     steps, model = size.of((4, "tiny"), (10, "gpt2"))
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        measured(place, "corpus", "build", "--task", "addition", "--style", "aligned", "--count", 60, "--out", "C")
-        words: tuple[object, ...] = (
-            "train",
-            "--corpus",
-            "C",
-            "--model",
-            model,
-            "--tokenizer",
-            "digits",
-            "--context",
-            32,
-        )
-        words = (*words, *(("--init", "scratch") if model != "tiny" else ()), "--batch-size", 1, "--out", "R")
-        words = (*words, "--save-every", steps, "--evaluate-every", 100)
-        words = (*words, "--set", "training.keep=20", "--set", "look=0")
-        measured(place, *words, "--steps", steps)
+        corpus = ("corpus", "build", "--task", "addition", "--style", "aligned", "--count", 60, "--out", "C")
+        measured(size, place, *corpus)
+        words: list[object] = ["train", "--corpus", "C", "--model", model, "--context", 32, "--batch-size", 1]
+        words += ["--out", "R", "--save-every", steps, "--evaluate-every", 100]
+        words += ["--set", "training.keep=20", "--set", "look=0"]
+        words += ["--init", "scratch", "--tokenizer", "digits"] if model != "tiny" else []
+        measured(size, place, *words, "--steps", steps)
         newest = checkpoints.latest(place / "R")
         assert newest is not None
         for step in range(1, steps):  # older ones, which nobody needs to read: their weights are holes
@@ -188,7 +199,7 @@ def _resumed(size: Size) -> Figure:
         gigabytes = sum(path.stat().st_size for path in (place / "R").rglob("*") if path.is_file()) / 1e9
         read = sum(path.stat().st_size for path in newest.iterdir()) / 1e9
         began = time.monotonic()
-        used = measured(place, *words, "--steps", steps + 1, "--resume")
+        used = measured(size, place, *words, "--steps", steps + 1, "--resume")
         seconds = time.monotonic() - began
         last = max(line["step"] for line in read_jsonl(place / "R" / "metrics.jsonl"))
     shown = f"{gigabytes:,.1f} GB, resumed and trained on in {seconds:,.0f} s"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -25,18 +26,24 @@ _TAGS = {
 _NAME = "\x1b[2J\x1b]0;owned\x07\u202e.txt"
 
 
-def command(*words: object) -> str:
-    """Run the command and return all that it printed."""
-    printed, before = io.StringIO(), sys.argv
+def command(*words: object) -> tuple[str, int]:
+    """Run the command in this process; return all that it printed and how it ended."""
+    printed, before, handler, status = io.StringIO(), sys.argv, signal.getsignal(signal.SIGTERM), 0
     sys.argv = ["aritmo", *map(str, words)]
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
             main()
-    except SystemExit:
-        pass
+    except SystemExit as error:
+        status = int(error.code or 0)
     finally:
         sys.argv = before
-    return printed.getvalue()
+        signal.signal(signal.SIGTERM, handler)
+    return printed.getvalue(), status
+
+
+def said(*words: object) -> str:
+    """Return all that the command prints."""
+    return command(*words)[0]
 
 
 def acting(text: str) -> set[str]:
@@ -52,30 +59,27 @@ def printed(place: Path) -> Iterator[tuple[str, str]]:
     (place / "tokens.json").write_text(json.dumps([["\x1b[31m", 2], [3, 4]]))
     (place / f"d\x1b[31m{_NAME}").mkdir()
     for verb, what in (("check", named), ("check", place), ("stats", named)):
-        yield f"{verb}: a file's name", command("squares", verb, what)
-        yield f"{verb} --json: a file's name", command("squares", verb, what, "--json")
+        yield f"{verb}: a file's name", said("squares", verb, what)
+        yield f"{verb} --json: a file's name", said("squares", verb, what, "--json")
     for name in ("tokens.txt", "tokens.json", f"missing{_NAME}", f"d\x1b[31m{_NAME}"):
-        yield f"check: {name!r}", command("squares", "check", place / name)
-    yield "draw: a file's name", command("squares", "draw", named, "--out", place / f"{_NAME}.svg")
+        yield f"check: {name!r}", said("squares", "check", place / name)
+    yield "draw: a file's name", said("squares", "draw", named, "--out", place / f"{_NAME}.svg")
     record = {"index": 0, "split": "test", "task": "addition", "style": "plain", "finished": True, "tokens": 1}
     answers = [f"33{ACTS}", f"{ACTS}", f"34\n{ACTS}", f"3\x1b[2J3\n{TAGS}"]
     for number, text in enumerate(answers):
         file = place / f"answers{number}{_NAME}.jsonl"
         sample = record | {"prompt": f"16+17={ACTS[:9] if number == 3 else ''}", "text": text}
         file.write_text(json.dumps(sample) + "\n")
-        yield f"judge: answer {number}", command("judge", file, "--out", place / f"v{_NAME}")
-        yield f"judge --json: answer {number}", command("judge", file, "--json")
+        yield f"judge: answer {number}", said("judge", file, "--out", place / f"v{_NAME}")
+        yield f"judge --json: answer {number}", said("judge", file, "--json")
         (place / "bad.jsonl").write_text(json.dumps(sample | {"style": ACTS}) + "\n")
-        yield "judge: a style", command("judge", place / "bad.jsonl")
+        yield "judge: a style", said("judge", place / "bad.jsonl")
     yield from _shown(record)
-    for words in (("judge", _NAME), ("corpus", "show", _NAME), ("report", _NAME), ("train", "--corpus", _NAME)):
-        yield (
-            f"{words[0]}: a name that is not there",
-            command(*words, *(["--out", _NAME] if words[0] == "train" else [])),
-        )
-    yield "a model's name", command("sample", _NAME, "--task", "addition", "--out", place / "s.jsonl")
-    yield "an option", command("run", "--set", f"{ACTS[:-1]}=1")
-    yield "a word", command(f"{ACTS[:-1]}")
+    for words in ("judge", "corpus show", "report", "train --out R --corpus"):
+        yield f"{words}: a name that is not there", said(*words.split(), _NAME)
+    yield "a model's name", said("sample", _NAME, "--task", "addition", "--out", place / "s.jsonl")
+    yield "an option", said("run", "--set", f"{ACTS[:-1]}=1")
+    yield "a word", said(f"{ACTS[:-1]}")
 
 
 def _shown(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
