@@ -76,6 +76,7 @@ def write(
     start: int = 0,
     progress: bool | Advance = True,
     guide: Guide | None = None,
+    head: Sequence[int] = (),
 ) -> Iterator[Written]:
     """Write on from each prompt and yield the texts in the order of the prompts.
 
@@ -87,7 +88,8 @@ def write(
     The iterator may be closed early; between texts the model is in the mode in which it was given.
 
     A model whose config says ``ids_a_place`` has its position ids coupled by digit place (``positions``).
-    With a ``guide`` of this tokenizer every text is a valid answer to its prompt (``guided``).
+    With a ``guide`` of this tokenizer every text is a valid answer to its prompt (``guided``). The tokens of
+    ``head`` come before every prompt: the sign that begins a text, for a model that learned with one.
 
     Raises ValueError at once for a prompt that is empty, leaves no room in the context, or is not what coupled
     positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
@@ -134,6 +136,7 @@ def _rows(
     for i, (prompt, ids) in enumerate(zip(prompts, encode_batch(tokenizer, prompts), strict=True)):
         if not ids:
             raise ValueError(f"prompt {start + i} is empty: give at least one token to write on from")
+        ids = [*head, *ids]
         layout = lay_out(prompt, len(ids), context, ids_a_place)
         room = min(config.max_new_tokens, layout.room)
         if room < 1:
