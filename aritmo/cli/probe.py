@@ -63,7 +63,7 @@ def probe(
     from aritmo.probes.endpoint import Manners
     from aritmo.probes.page import write_page
     from aritmo.probes.prompts import PROBES
-    from aritmo.probes.run import Asking, probe_models
+    from aritmo.probes.run import Asking, model_folders, probe_models
 
     asking = Asking(
         tuple(dict.fromkeys(probe or PROBES)), items, temperature, seed, bits, batch_size, tokenizer, chat,
@@ -71,8 +71,12 @@ def probe(
     )  # fmt: skip
     try:
         probe_models(models or [], asking, out)
-    finally:
-        page, summaries = write_page(out)
+    except BaseException:
+        # What was answered is on the page, whatever came then.
+        if model_folders(out):
+            write_page(out)
+        raise
+    page, summaries = write_page(out)
     if json:
         print_json({"page": str(page), "models": summaries})
         return

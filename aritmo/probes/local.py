@@ -1,6 +1,8 @@
 """A model on this machine, asked as it is: a Hugging Face folder or name, a run of aritmo, or a GGUF file."""
 
+import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,14 +133,14 @@ def open_gguf(
     folder, name = str(path.parent), path.name
     # What a damaged file leads to there is of any kind: IndexError, KeyError, struct.error, MemoryError, ...
     try:
-        with quiet_transformers():
+        with _quiet():
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
     except Exception as error:
         raise ValueError(
             f"no tokenizer can be read from {path} ({_first_line(error)}): fetch it again, or give --tokenizer"
         ) from error
     try:
-        with quiet_transformers():
+        with _quiet():
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder, gguf_file=name, dtype=dtype, trust_remote_code=False, output_loading_info=True
             )
@@ -158,6 +160,13 @@ def head_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     bare: list[int] = tokenizer("1", add_special_tokens=False).input_ids
     starts = (at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
     return whole[: next(starts, 0)]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the bars that transformers draws of its own, those past its own switch too."""
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
+        yield
 
 
 def _first_line(error: Exception) -> str:

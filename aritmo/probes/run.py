@@ -74,8 +74,10 @@ class Asking:
             raise ValueError(f"bits: got {self.bits}, allowed 32, 16, 8 and 4")
 
     def label(self, name: str) -> str:
-        """Return what a model is called on the page: its name, and what changes its answers."""
-        return name + (f", {self.bits} bits" if self.bits in (4, 8) else "") + (", chat" if self.chat else "")
+        """Return what a model is called on the page: the end of its name, and what changes its answers."""
+        short = name.partition("://")[2] if is_address(name) else "/".join(Path(name).parts[-2:])
+        short = Path(name).name if short.lower().endswith(".gguf") else short
+        return short + (f", {self.bits} bits" if self.bits in (4, 8) else "") + (", chat" if self.chat else "")
 
     def ways(self) -> list[tuple[str, float]]:
         return [("greedy", 0.0), *([("sampled", self.temperature)] if self.temperature else [])]
@@ -188,7 +190,7 @@ def _folder(speaker: Speaker, asking: Asking, out: Path) -> tuple[Path, Record]:
         "temperature": asking.temperature, "tokenizer": asking.tokenizer, **speaker.account(),
         "aritmo": __version__, "transformers": version("transformers"), "torch": version("torch"),
     }  # fmt: skip
-    folder = _named(out, label)
+    folder = _named(out, label, speaker.name)
     path = folder / SETTINGS
     if path.is_file():
         before = _settings(path)
@@ -203,14 +205,13 @@ def _folder(speaker: Speaker, asking: Asking, out: Path) -> tuple[Path, Record]:
     return folder, settings
 
 
-def _named(out: Path, label: str) -> Path:
-    """Return the folder for a label, which says which it is; two labels that read alike get two folders."""
-    last = label.rstrip("/").rpartition("/")[2] if not is_address(label) else label.partition("://")[2]
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.")[:80] or "model"
+def _named(out: Path, label: str, name: str) -> Path:
+    """Return the folder for a label, which says which it is; two models of one label get two folders."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:80] or "model"
     folder = out / plain
     settings = folder / SETTINGS
-    if settings.is_file() and _settings(settings).get("label") != label:
-        return out / f"{plain}-{sha256(label.encode()).hexdigest()[:6]}"
+    if settings.is_file() and _settings(settings).get("name") != name:
+        return out / f"{plain}-{sha256(name.encode()).hexdigest()[:6]}"
     return folder
 
 
