@@ -157,8 +157,8 @@ def open_quantised(
     """
     if find_spec("bitsandbytes") is None:
         raise ValueError(
-            f"weights of {bits} bits need bitsandbytes, which is not installed: run «pip install 'aritmo[qlora]'», "
-            "or leave out --bits"
+            f"weights of {bits} bits need bitsandbytes, which is not installed: "
+            "run «pip install 'aritmo[qlora]'», or leave out --bits"
         )
     if not torch.cuda.is_available():
         raise ValueError(f"weights of {bits} bits need a GPU, and there is none here: leave out --bits")

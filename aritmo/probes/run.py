@@ -75,7 +75,8 @@ class Asking:
 
     def label(self, name: str) -> str:
         """Return what a model is called on the page: the end of its name, and what changes its answers."""
-        short = name.partition("://")[2] if is_address(name) else "/".join(Path(name).parts[-2:])
+        parts = [part for part in Path(name).parts if part != "checkpoints"][-2:]
+        short = name.partition("://")[2] if is_address(name) else "/".join(parts)
         short = Path(name).name if short.lower().endswith(".gguf") else short
         return short + (f", {self.bits} bits" if self.bits in (4, 8) else "") + (", chat" if self.chat else "")
 
