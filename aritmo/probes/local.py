@@ -54,6 +54,7 @@ class Local:
             self.model, self.tokenizer = open_model(
                 newest_model(name), tokenizer=given, context=2, dtype=_BITS[self.bits], device=device
             )
+        check_digits(name, self.tokenizer)
         self.head = head_of(self.tokenizer)
 
     def account(self) -> Record:
@@ -107,7 +108,20 @@ def check_local(name: str, tokenizer: str | None) -> None:
     if is_gguf(name):
         check_gguf(Path(name))
     elif tokenizer is None:
-        open_tokenizer(newest_model(name))
+        check_digits(name, open_tokenizer(newest_model(name)))
+
+
+def check_digits(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ValueError for a tokenizer that cannot write a number back.
+
+    Where a folder holds none, transformers makes an empty one of the model's kind.
+    """
+    (ids,) = encode_batch(tokenizer, ["57+43="])
+    if not ids or "57+43=" not in tokenizer.decode(ids).replace(" ", ""):
+        raise ValueError(
+            f"model {name} has no tokenizer that can write 57+43= back: put its tokenizer.json beside the weights, "
+            "or give --tokenizer"
+        )
 
 
 def check_gguf(path: Path) -> None:

@@ -96,7 +96,7 @@ def test_few_bits_open_with_what_bitsandbytes_needs_to_know(gptj: Path, monkeypa
 def test_a_model_without_a_tokenizer_is_said_to_have_none_or_given_one(gptj: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bare"
     AutoModelForCausalLM.from_config(GPT2Config(**SIZES)).save_pretrained(folder)
-    with pytest.raises(ValueError, match="has no tokenizer that can be read beside its weights"):
+    with pytest.raises(ValueError, match=r"has no tokenizer that can write 57\+43= back: put its tokenizer.json"):
         check_local(str(folder), None)
     check_local(str(folder), str(gptj))
     assert len(Local(str(folder), tokenizer=str(gptj)).tokenizer) == len(TOKENIZER)
