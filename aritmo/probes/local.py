@@ -119,8 +119,8 @@ def check_digits(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
     (ids,) = encode_batch(tokenizer, ["57+43="])
     if not ids or "57+43=" not in tokenizer.decode(ids).replace(" ", ""):
         raise ValueError(
-            f"model {name} has no tokenizer that can write 57+43= back: put its tokenizer.json beside the weights, "
-            "or give --tokenizer"
+            f"model {name} has no tokenizer that can write 57+43= back: put its tokenizer.json beside the "
+            "weights, or give --tokenizer"
         )
 
 
