@@ -42,7 +42,6 @@ def quantised(bits: int) -> Any:
     """Return how transformers is to load a base of 8 or 4 bits; None for 16 and 32, which are plain types."""
     if bits not in (4, 8):
         return None
-    check_extra(bits)
     from transformers import BitsAndBytesConfig
 
     if bits == 8:

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,15 +142,38 @@ def open_adapted(
     if bits in (4, 8):
         if not torch.cuda.is_available():
             raise ValueError(f"a base of {bits} bits needs a GPU, and there is none here; choose --base-bits 16")
-        config = _config(name, source)
-        config.quantization_config = quantised(bits)
-        tokenizer = complete(tokenizer or _tokenizer(name, source))
-        model = _weights(name, source, config, torch.bfloat16)
+        model, tokenizer = _quantised(name, source, tokenizer, bits)
     else:
         dtype = torch.float32 if bits == 32 else torch.bfloat16
         model, tokenizer = open_model(name, tokenizer=tokenizer, context=context, dtype=dtype)
     base = str(Path(source).resolve()) if Path(source).is_dir() else source
     return add_adapter(model, rank, base, seed_of("adapter", seed)), tokenizer
+
+
+def open_quantised(
+    name: str, tokenizer: PreTrainedTokenizerBase | None, bits: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a model whose weights take 8 or 4 bits each, on the GPU, and its tokenizer: to ask, not to train.
+
+    Names and errors as in ``open_model``; ValueError also where there is no GPU or no bitsandbytes.
+    """
+    if find_spec("bitsandbytes") is None:
+        raise ValueError(
+            f"weights of {bits} bits need bitsandbytes, which is not installed: "
+            "run «pip install 'aritmo[qlora]'», or leave out --bits"
+        )
+    if not torch.cuda.is_available():
+        raise ValueError(f"weights of {bits} bits need a GPU, and there is none here: leave out --bits")
+    return _quantised(name, _source(name), tokenizer, bits)
+
+
+def _quantised(
+    name: str, source: str, tokenizer: PreTrainedTokenizerBase | None, bits: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    config = _config(name, source)
+    config.quantization_config = quantised(bits)
+    tokenizer = complete(tokenizer or _tokenizer(name, source))
+    return _weights(name, source, config, torch.bfloat16).eval(), tokenizer
 
 
 def open_tokenizer(name: str) -> PreTrainedTokenizerBase:

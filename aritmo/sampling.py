@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer
 
 from aritmo.decoding import DAMAGED, Decoder, decodes, room_of, rows_that_fit
 from aritmo.guided import Guide, Path, stacked
@@ -29,6 +30,9 @@ from aritmo.tokens import encode_batch
 
 WINDOW = 4
 """Batches that are sorted by length together, and so are written before the first of them is yielded."""
+
+_WORTH = 24
+"""Tokens that all prompts of a batch have to begin with to be read once for all."""
 
 _ENDED = 8
 """Rows leave a batch together, when one in so many has ended: each leaving copies the cache."""
@@ -76,6 +80,7 @@ def write(
     start: int = 0,
     progress: bool | Advance = True,
     guide: Guide | None = None,
+    head: Sequence[int] = (),
 ) -> Iterator[Written]:
     """Write on from each prompt and yield the texts in the order of the prompts.
 
@@ -87,7 +92,8 @@ def write(
     The iterator may be closed early; between texts the model is in the mode in which it was given.
 
     A model whose config says ``ids_a_place`` has its position ids coupled by digit place (``positions``).
-    With a ``guide`` of this tokenizer every text is a valid answer to its prompt (``guided``).
+    With a ``guide`` of this tokenizer every text is a valid answer to its prompt (``guided``). The tokens of
+    ``head`` come before every prompt: the sign that begins a text, for a model that learned with one.
 
     Raises ValueError at once for a prompt that is empty, leaves no room in the context, or is not what coupled
     positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
@@ -134,6 +140,7 @@ def _rows(
     for i, (prompt, ids) in enumerate(zip(prompts, encode_batch(tokenizer, prompts), strict=True)):
         if not ids:
             raise ValueError(f"prompt {start + i} is empty: give at least one token to write on from")
+        ids = [*head, *ids]
         layout = lay_out(prompt, len(ids), context, ids_a_place)
         room = min(config.max_new_tokens, layout.room)
         if room < 1:
@@ -246,6 +253,15 @@ def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool | Advance
             yield from sorted(written, key=lambda text: text.index)
 
 
+def _shared(rows: Sequence[_Row]) -> int:
+    """Return how many tokens all prompts begin with, at the same positions, and each has another one after."""
+    first, last = (end(rows, key=lambda row: row.ids).ids for end in (min, max))
+    least = min(len(row.ids) for row in rows) - 1
+    differing = (at for at in range(least) if first[at] != last[at])
+    plain = rows[0].layout.ids[0] == 0 and rows[0].layout.stride == 1
+    return next(differing, least) if plain and len(rows) > 1 else 0
+
+
 def _ignore(count: int) -> None:
     """Take the place of a progress line where none is wanted."""
 
@@ -347,13 +363,15 @@ class _Batch:
         self._writer, self._steps = writer, steps
         device = writer.model.device
         longest = max(len(row.ids) for row in rows)
-        ids = np.zeros((len(rows), longest), dtype=np.int64)
+        self._cache = open_cache(writer.model)
+        shared = self._read_shared(rows, longest + steps)
+        ids = np.zeros((len(rows), longest - shared), dtype=np.int64)
         positions = np.zeros_like(ids)
         mask = np.ones((len(rows), longest + steps), dtype=np.int64)
         for line, row in enumerate(rows):
-            ids[line, longest - len(row.ids) :] = row.ids
-            positions[line, longest - len(row.ids) :] = row.layout.ids
-            mask[line, : longest - len(row.ids)] = 0
+            ids[line, longest - len(row.ids) :] = row.ids[shared:]
+            positions[line, longest - len(row.ids) :] = row.layout.ids[shared:]
+            mask[line, shared : shared + longest - len(row.ids)] = 0
         self.places = np.arange(len(rows))
         self._paths = [row.path for row in rows if row.path]
         self._step = 0
@@ -365,9 +383,29 @@ class _Batch:
         needless = mask.all() and (np.diff(positions) == 1).all()
         self._mask = None if needless else torch.from_numpy(mask).to(device)
         self._positions = torch.from_numpy(positions).to(device)
-        self._cache = open_cache(writer.model)
         drawn = writer.drawn(rows, steps)
         self._drawn = None if drawn is None else torch.from_numpy(drawn).to(device)
+
+    def _read_shared(self, rows: list[_Row], most: int) -> int:
+        """Read once what all prompts begin with, and return how many tokens that is; 0 where it does not pay.
+
+        Unequal prompts then have their filling in the middle, which would count in a window of attention; so
+        those that may grow beyond one, up to ``most`` tokens, are read whole.
+        """
+        count = _shared(rows)
+        layers = self._cache.layers
+        if count < _WORTH or not all(isinstance(layer, DynamicLayer) for layer in layers):
+            return 0
+        windows = [layer.sliding_window for layer in layers if hasattr(layer, "sliding_window")]
+        if windows and most > min(windows):
+            return 0
+        writer, device = self._writer, self._writer.model.device
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([rows[0].ids[:count]], device=device)}
+        if writer.takes_positions:
+            inputs["position_ids"] = torch.tensor([rows[0].layout.ids[:count]], device=device)
+        writer.model(**inputs, **{writer.cache_name: self._cache}, **writer.options)
+        self._cache.reorder_cache(torch.zeros(len(rows), dtype=torch.int64, device=device))
+        return count
 
     def step(self) -> torch.Tensor:
         """Return the next token of each line, and be ready for the one after it."""

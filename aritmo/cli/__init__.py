@@ -11,7 +11,9 @@ from typer.exceptions import TyperException
 from aritmo import __version__
 from aritmo.screen import show
 
-_VERBS = ("run", "squares", "corpus", "plan", "train", "sample", "ask", "play", "judge", "export", "report")
+_VERBS = (
+    *("run", "squares", "corpus", "plan", "train", "sample", "ask", "play", "judge", "probe", "export", "report"),
+)
 """The modules of this folder, in the order in which help shows them."""
 
 app = typer.Typer(
