@@ -19,6 +19,13 @@ _EXTRAS = {
 def need(package: str, what: str) -> None:
     """Raise ValueError, naming the extra that brings it, unless a package is installed; ``what`` needs it."""
     if find_spec(package) is None:
-        raise ValueError(
-            f"{what} needs {package}, which is not installed: run «pip install 'aritmo[{_EXTRAS[package]}]'»"
-        )
+        raise ValueError(f"{what} needs {_remedy(package)}")
+
+
+def missing(package: str) -> ImportError:
+    """Return the error, one sentence, that a bridge raises when it is imported and its package is not there."""
+    return ImportError(f"this bridge needs {_remedy(package)}")
+
+
+def _remedy(package: str) -> str:
+    return f"{package}, which is not installed: run «pip install 'aritmo[{_EXTRAS[package]}]'»"

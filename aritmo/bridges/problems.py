@@ -71,11 +71,16 @@ class Source:
 
 
 def source(task: str, split: str = "train", **settings: Any) -> Source:
-    """Return the source of a task's examples; ``settings`` are those of ``aritmo corpus build``.
+    """Return the source of a task's examples; ``settings`` are those of ``aritmo corpus build``, or None.
 
-    Raises ValueError in one sentence for a task, split or setting that there is not.
+    Raises ValueError in one sentence for a task, split or setting that is not there or that the task does not read.
     """
-    return Source(build(CorpusConfig, {"task": task} | settings), split_named(split))
+    given = {name: value for name, value in settings.items() if value is not None}
+    found, _ = find_task(task)
+    for name in given:
+        if name not in (allowed := ("style", "seed", *found.fields)):
+            raise ValueError(f"{name}: task {task} reads {', '.join(allowed)}; leave {name} out")
+    return Source(build(CorpusConfig, {"task": task} | given), split_named(split))
 
 
 def conversation(example: Example, shots: list[Example], tag: str | None = None) -> list[Message]:
@@ -83,7 +88,7 @@ def conversation(example: Example, shots: list[Example], tag: str | None = None)
 
     Without shots and tag it is the bare prompt. A shot of the same problem is left out.
     """
-    shown = [shot for shot in shots if shot.meta["key"] != example.meta["key"]]
+    shown = _shown(example, shots)
     messages = []
     if shown or tag:
         told = [FORM] * bool(shown) + [TAGGED.format(tag=tag) if tag else BARE]
@@ -92,6 +97,18 @@ def conversation(example: Example, shots: list[Example], tag: str | None = None)
         answer = f"<{tag}>\n{shot.completion}</{tag}>" if tag else shot.completion
         messages += [_says("user", shot.prompt), _says("assistant", answer)]
     return [*messages, _says("user", example.prompt)]
+
+
+def written(example: Example, shots: list[Example]) -> str:
+    """Return one text that asks: the bare prompt, or what to do, worked examples, and the prompt."""
+    shown = _shown(example, shots)
+    if not shown:
+        return example.prompt
+    return "\n\n".join([f"{FORM} {BARE}", *(shot.text.rstrip("\n") for shot in shown), example.prompt])
+
+
+def _shown(example: Example, shots: list[Example]) -> list[Example]:
+    return [shot for shot in shots if shot.meta["key"] != example.meta["key"]]
 
 
 def _says(role: str, content: str) -> Message:
