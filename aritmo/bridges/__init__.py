@@ -22,8 +22,13 @@ def need(package: str, what: str) -> None:
         raise ValueError(f"{what} needs {_remedy(package)}")
 
 
-def missing(package: str) -> ImportError:
-    """Return the error, one sentence, that a bridge raises when it is imported and its package is not there."""
+def missing(package: str, otherwise: str = "") -> ImportError:
+    """Return the error, one sentence, that a bridge raises when it is imported and its package is not there.
+
+    Where the package is there, ``otherwise`` says why it does not serve.
+    """
+    if otherwise and find_spec(package):
+        return ImportError(otherwise)
     return ImportError(f"this bridge needs {_remedy(package)}")
 
 

@@ -73,7 +73,7 @@ class Source:
 def source(task: str, split: str = "train", **settings: Any) -> Source:
     """Return the source of a task's examples; ``settings`` are those of ``aritmo corpus build``, or None.
 
-    Raises ValueError in one sentence for a task, split or setting that is not there or that the task does not read.
+    Raises ValueError in one sentence for a name that is not there, and for a setting that the task does not read.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     found, _ = find_task(task)

@@ -18,7 +18,7 @@ from aritmo.tasks.squares import Squares
 from aritmo.verdicts import training_squares
 
 Record = dict[str, Any]
-Text = str | Sequence[Mapping[str, Any]]
+Text = str | Sequence[Any]
 """What a model was given or wrote: a string, or messages with ``role`` and ``content``."""
 
 _ALL = ("valid", "parsed")
@@ -69,11 +69,16 @@ def text_of(said: Text) -> str:
     """Return the text of a string, or of the last of messages (its text parts, where it has several)."""
     if isinstance(said, str):
         return said
-    content = said[-1].get("content") if said else None
+    content = _field(said[-1], "content") if said else None
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, Sequence) else ()
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+    return "".join(str(_field(part, "text") or "") for part in parts)
+
+
+def _field(value: Any, name: str) -> Any:
+    """Return what a mapping or an object, as libraries have them by turns, holds under a name."""
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def answer_in(text: str, tag: str | None) -> str | None:

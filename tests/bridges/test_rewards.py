@@ -119,7 +119,7 @@ def test_trl_fine_tunes_on_a_corpus_as_it_is_and_as_exported(
 
 @QUIET
 def test_grpo_trains_against_the_exact_judge(corpus_of: Callable[..., Corpus], tmp_path: Path) -> None:
-    """The tutor solves these, and hot sampling makes it err at times: groups with right and wrong texts."""
+    """The tutor solves these, and hot sampling makes it err: groups with right and wrong texts."""
     pytest.importorskip("trl", reason="TRL is not installed")
     from trl import GRPOConfig, GRPOTrainer
 
@@ -135,7 +135,7 @@ def test_grpo_trains_against_the_exact_judge(corpus_of: Callable[..., Corpus], t
 
     settings = GRPOConfig(
         output_dir=str(tmp_path / "out"), max_steps=2, per_device_train_batch_size=8, num_generations=4,
-        max_completion_length=64, temperature=1.6, report_to=[], use_cpu=True, bf16=False, save_strategy="no",
+        max_completion_length=64, temperature=2.5, report_to=[], use_cpu=True, bf16=False, save_strategy="no",
         logging_steps=1, seed=3, learning_rate=1e-4, disable_tqdm=True,
     )  # fmt: skip
     before = model.transformer.h[0].mlp.c_fc.weight.detach().clone()
