@@ -20,7 +20,11 @@ from aritmo.tasks.squares import Square
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
-PAIRS = [("README.md", "README.es.md"), ("docs/guide.md", "docs/guia.md")]
+PAIRS = [
+    ("README.md", "README.es.md"),
+    ("docs/guide.md", "docs/guia.md"),
+    ("docs/tools.md", "docs/herramientas.md"),
+]
 GUIDES = PAIRS[1]
 COMMAND = typer.main.get_command(app)
 

@@ -7,6 +7,8 @@ type ``rwkv``, which cuts so too. Weights stay float32; llama.cpp's own tool mak
 
 import json
 import os
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +195,7 @@ def _check_cuts(tokenizer: PreTrainedTokenizerBase, vocabulary: dict[str, int], 
 
 def _read(path: Path, config: GPT2Config) -> PreTrainedModel:
     """Return the model in a GGUF file, its tensors taken from there and nothing else but the config."""
-    with quiet_transformers():
+    with quiet_transformers(), redirect_stderr(StringIO()):  # a bar that transformers draws all the same
         model = GPT2LMHeadModel.from_pretrained(
             path.parent, gguf_file=path.name, config=config, dtype=torch.float32
         )
