@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := run
-.PHONY: run test check trust format clean
+.PHONY: run test test-tools check trust format clean
 
 SETUP := sh scripts/setup.sh
 
@@ -11,6 +11,10 @@ run: ## build corpora, train, write, judge, report: about five minutes, no GPU
 test: ## all tests, on every core
 	@$(SETUP) test
 	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
+
+test-tools: ## the bridges to other tools against the real libraries, in an environment of their own
+	@$(SETUP) test-tools .venv-tools
+	@OMP_NUM_THREADS=1 .venv-tools/bin/pytest -n auto tests/bridges
 
 check: ## what a change has to pass: style, types, tests (the docs are checked by tests/test_docs.py)
 	@$(SETUP) check
@@ -29,4 +33,4 @@ format: ## put the code in shape
 	@.venv/bin/ruff format .
 
 clean: ## remove what was made here, runs aside
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-tools build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,7 +25,7 @@ from aritmo.guided import STYLE as GUIDED_STYLE
 from aritmo.guided import Guide
 from aritmo.judging import judge_samples
 from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
-from aritmo.numbers.randomness import SPLITS, Split
+from aritmo.numbers.randomness import Split, split_named
 from aritmo.packing import LossOn, pack
 from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions, find_task
@@ -91,14 +91,6 @@ def open_for(config: PartConfig, say: Say) -> tuple[PreTrainedModel, PreTrainedT
     return open_model(
         training.model, tokenizer=tokenizer, context=training.context, seed=training.seed, init=training.init
     )
-
-
-def split_named(name: str) -> Split:
-    """Return the split of that name. Raises ValueError where there is none."""
-    for split in SPLITS:
-        if split == name:
-            return split
-    raise ValueError(f"split: got {name!r}, allowed {', '.join(SPLITS)}")
 
 
 def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:

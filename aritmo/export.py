@@ -47,26 +47,48 @@ def export(source: str, out: Path) -> Exported:
     again by transformers alone and its fp32 logits are compared with the source's. Raises ValueError where
     ``out`` is taken, the source cannot be opened, or anything differs; then nothing is left.
     """
+    with new_folder(out) as beside:
+        opened = opened_source(source)
+        with quiet_transformers():
+            opened.model.save_pretrained(beside)
+        opened.tokenizer.save_pretrained(beside)
+        parameters = opened.model.num_parameters()
+        difference = _difference(beside, opened)
+        made = Exported(out, opened.folder, len(opened.texts), difference)
+        (beside / "README.md").write_text(_card(made, _run_of(opened.folder), parameters), encoding="utf-8")
+    return made
+
+
+Logits = list[tuple[list[int], torch.Tensor]]
+"""The token ids of each text and the logits after each token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model to export, an adapter on it merged; and texts, with what the source as it was computes on them.
+
+    ``bound`` is how far from that a logit may be, as a share of the largest one.
+    """
+
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    texts: list[str]
+    expected: Logits
+    bound: float
+
+
+def opened_source(source: str) -> Opened:
+    """Open the model of a run, checkpoint or folder to export it. Raises ValueError where there is none."""
     folder = Path(newest_model(source))
     if not folder.is_dir():
         raise ValueError(f"there is no run or model folder {source}: give one that «aritmo train» wrote")
-    run = _run_of(folder)
-    with new_folder(out) as beside:
-        model, tokenizer = open_model(str(folder), context=2)
-        texts = list(islice(_prompts(run), _PROMPTS))
-        expected = _logits(model, tokenizer, texts)
-        bound = TOLERANCE if is_adapted(model) else 0.0
-        if is_adapted(model):
-            model = merge(model)
-        with quiet_transformers():
-            model.save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-        parameters = model.num_parameters()
-        del model
-        difference = _difference(beside, texts, expected, bound)
-        made = Exported(out, folder, len(texts), difference)
-        (beside / "README.md").write_text(_card(made, run, parameters), encoding="utf-8")
-    return made
+    model, tokenizer = open_model(str(folder), context=2)
+    texts = list(islice(_prompts(_run_of(folder)), _PROMPTS))
+    expected, bound = _logits(model, tokenizer, texts), 0.0
+    if is_adapted(model):
+        model, bound = merge(model), TOLERANCE
+    return Opened(folder, model, tokenizer, texts, expected, bound)
 
 
 def _run_of(folder: Path) -> Path | None:
@@ -89,33 +111,35 @@ def _prompts(run: Path | None) -> Iterator[str]:
 
 
 @torch.no_grad()
-def _logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
-) -> list[tuple[list[int], torch.Tensor]]:
+def _logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Logits:
     """Return the token ids of each text and the logits after each token, one text at a time."""
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     cut = [ids[:longest] for ids in encode_batch(tokenizer, texts)]
     return [(ids, model(torch.tensor([ids])).logits[0].float()) for ids in cut if ids]
 
 
-def _difference(
-    folder: Path, texts: list[str], expected: list[tuple[list[int], torch.Tensor]], bound: float
-) -> float:
-    """Open a folder with transformers alone and return the largest difference of a logit.
-
-    Raises ValueError where token ids differ, or logits by more than ``bound`` times the largest.
-    """
+def _difference(folder: Path, opened: Opened) -> float:
+    """Open a folder with transformers alone and return the largest difference of a logit, as ``compared`` does."""
     with quiet_transformers():
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
+    return compared(model, tokenizer, opened)
+
+
+def compared(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, opened: Opened) -> float:
+    """Return the largest difference of a logit between what was written and its source.
+
+    Raises ValueError where token ids differ, or logits by more than ``bound`` times the largest.
+    """
     largest = 0.0
-    for (ids, logits), (wanted_ids, wanted) in zip(_logits(model, tokenizer, texts), expected, strict=True):
+    written = _logits(model, tokenizer, opened.texts)
+    for (ids, logits), (wanted_ids, wanted) in zip(written, opened.expected, strict=True):
         if ids != wanted_ids:
             raise ValueError(
                 "the exported tokenizer cuts texts otherwise than the source's, so nothing was exported"
             )
         worst = float((logits - wanted).abs().max())
-        if not worst <= bound * float(wanted.abs().max()):
+        if not worst <= opened.bound * float(wanted.abs().max()):
             raise ValueError(
                 f"the exported model's logits differ from the source's by {worst:g}, so nothing was exported; "
                 "check the source's weights"

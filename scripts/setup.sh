@@ -1,15 +1,17 @@
 #!/bin/sh
-# Make .venv and install aritmo there, with an extra where one is named: `sh scripts/setup.sh test`.
+# Make .venv and install aritmo there, with an extra where one is named: `sh scripts/setup.sh test`. A second word
+# names another place than .venv.
 # Does nothing when what pyproject.toml asks for was installed before.
 set -eu
 cd "$(dirname "$0")/.."
 extra=${1:-}
-stamp=".venv/.installed-${extra:-run}"
+venv=${2:-.venv}
+stamp="$venv/.installed-${extra:-run}"
 if [ -f "$stamp" ] && [ "$stamp" -nt pyproject.toml ]; then exit 0; fi
 
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
 
-if [ ! -x .venv/bin/pip ]; then
+if [ ! -x "$venv/bin/pip" ]; then
     python=
     for candidate in python3 python3.13 python3.12 python3.11; do
         if fits "$candidate"; then python=$candidate; break; fi
@@ -29,10 +31,10 @@ if [ ! -x .venv/bin/pip ]; then
             exit 2
         }
     fi
-    rm -rf .venv
-    "$python" -m venv .venv
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
 fi
 
-echo "installing aritmo${extra:+ for $extra} into .venv (the first time this fetches PyTorch)"
-.venv/bin/pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
+echo "installing aritmo${extra:+ for $extra} into $venv (the first time this fetches PyTorch)"
+"$venv/bin/pip" install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
 touch "$stamp"

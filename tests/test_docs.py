@@ -25,6 +25,7 @@ PAIRS = [
     ("docs/guide.md", "docs/guia.md"),
     ("docs/probe.md", "docs/sondeo.md"),
     ("docs/threats.md", "docs/amenazas.md"),
+    ("docs/tools.md", "docs/herramientas.md"),
 ]
 GUIDES = PAIRS[1]
 COMMAND = typer.main.get_command(app)

@@ -1,4 +1,4 @@
-"""``aritmo corpus``: build one, look at one, find what its splits share."""
+"""``aritmo corpus``: build one, look at one, hand it on, find what its splits share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from aritmo import screen
-from aritmo.cli import corpus_leaks
+from aritmo.cli import corpus_export, corpus_leaks
 from aritmo.cli.output import Json, print_json
 
 app = typer.Typer(help="Build a corpus of numbers as text, or look at one.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
+    corpus_export.register(app)
     corpus_leaks.register(app)
     root.add_typer(app, name="corpus")
 

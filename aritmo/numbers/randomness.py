@@ -32,6 +32,14 @@ def split_of(task: str, family: str) -> Split:
     return "test" if at < 0.1 else "validation" if at < 0.2 else "train"
 
 
+def split_named(name: str) -> Split:
+    """Return the split of that name. Raises ValueError where there is none."""
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise ValueError(f"split: got {name!r}, allowed {', '.join(SPLITS)}")
+
+
 class Stream:
     """A stream of exact random draws named by its parts, cheap enough to open once an item.
 
