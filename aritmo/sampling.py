@@ -99,9 +99,8 @@ def write(
     positions are for, and for a tokenizer without an end token; while writing, for logits that are not finite.
     A guide refuses prompts too, and needs room for the longest answer.
     """
-    return _write_windows(
-        _Writer(model, tokenizer, config), _rows(model, tokenizer, prompts, config, start, guide), progress
-    )
+    rows = _rows(model, tokenizer, prompts, config, start, guide, head)
+    return _write_windows(_Writer(model, tokenizer, config), rows, progress)
 
 
 def write_on(
@@ -130,7 +129,7 @@ def write_on(
 
 def _rows(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], config: SamplingConfig,
-    start: int, guide: Guide | None,
+    start: int, guide: Guide | None, head: Sequence[int] = (),
 ) -> "list[_Row]":  # fmt: skip
     """Return what is written on, as ``write`` says it."""
     if tokenizer.eos_token_id is None:
