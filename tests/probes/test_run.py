@@ -110,16 +110,16 @@ def test_more_problems_are_added_to_those_answered(tmp_path: Path) -> None:
 
 
 def test_answers_to_other_problems_are_not_mixed(tmp_path: Path) -> None:
-    probe_model(Fake("m"), Asking(("joined",), items=4), tmp_path)
+    probe_model(Fake("m"), Asking(("joined",), items=8), tmp_path)
     with pytest.raises(ValueError, match=r"holds answers with seed 0, not 1: give another --out"):
-        probe_model(Fake("m"), Asking(("joined",), items=4, seed=1), tmp_path)
-    probe_model(Fake("else/m"), Asking(("joined",), items=4), tmp_path)
-    probe_model(Fake("./m"), Asking(("joined",), items=4), tmp_path)
+        probe_model(Fake("m"), Asking(("joined",), items=8, seed=1), tmp_path)
+    probe_model(Fake("else/m"), Asking(("joined",), items=8), tmp_path)
+    probe_model(Fake("./m"), Asking(("joined",), items=8), tmp_path)
     assert len(model_folders(tmp_path)) == 3  # m, else-m, and one for ./m
     lines = (tmp_path / "m" / "answers.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "m" / "answers.jsonl").write_bytes(b"".join(lines[1:]))
     with pytest.raises(ValueError, match="answers are missing before it"):
-        probe_model(Fake("m"), Asking(("joined",), items=4), tmp_path)
+        probe_model(Fake("m"), Asking(("joined",), items=8), tmp_path)
 
 
 def test_the_page_sets_models_side_by_side_and_runs_nothing(whole: Path, tmp_path: Path) -> None:
