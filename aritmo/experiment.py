@@ -199,7 +199,7 @@ def sample_problems(
             "leave out --guided"
         )
     source = newest_model(model_name)
-    model, tokenizer = _open_to_write(source, 2, precision)
+    model, tokenizer = open_to_write(source, 2, precision)
     request = {"model": model_name, "weights": weights_of(source), "precision": str(model.dtype)}
     request |= {"split": side, **asking.request, **sampling.model_dump(mode="json")}
     if not guided:
@@ -275,7 +275,7 @@ def sample_run(corpus: Corpus, config: PartConfig, checkpoint: Path, out: Path) 
     asking = of_corpus(corpus, groups_of(corpus.task.name), config.samples)
     request = {"weights": weights_of(str(checkpoint)), **asking.request, **config.sampling.model_dump(mode="json")}
     with Filling(out, request, config.sampling, anew=True) as file:
-        model, tokenizer = _open_to_write(str(checkpoint), config.training.context, config.training.precision)
+        model, tokenizer = open_to_write(str(checkpoint), config.training.context, config.training.precision)
         file.fill(model, tokenizer, asking)
         file.finish()
     return asking.count
@@ -375,7 +375,7 @@ def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: s
         }
 
 
-def _open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Open a model on a GPU where there is one, its precision as it was or would be in training there."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if precision_on(precision, device) == "bf16" else torch.float32
@@ -385,9 +385,12 @@ def _open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedM
 def newest_model(name: str) -> str:
     """Return what to open for a name: of a run's folder its newest whole checkpoint, else the name itself.
 
-    ``RUN/checkpoints/best`` names the best one. Raises ValueError for a run without a whole checkpoint, and for a
-    checkpoint that is not as it was written.
+    ``RUN/checkpoints/best`` names the best one; of self-improvement it is that of the last round that is done.
+    Raises ValueError for a run without a whole checkpoint, and for a checkpoint that is not as it was written.
     """
+    rounds = (path.parent for path in Path(name).glob("round-*/manifest.json"))
+    if trained := [folder for folder in rounds if (folder / "checkpoints").is_dir()]:
+        name = str(max(trained, key=lambda folder: int(folder.name.partition("-")[2])))
     if (Path(name) / "checkpoints").is_dir():
         newest = checkpoints.latest(Path(name))
         if newest is None:

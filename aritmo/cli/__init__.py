@@ -12,7 +12,8 @@ from aritmo import __version__
 from aritmo.screen import show
 
 _VERBS = (
-    *("run", "squares", "corpus", "plan", "train", "sample", "ask", "play", "judge", "probe", "export", "report"),
+    *("run", "squares", "corpus", "plan", "train", "improve", "sample", "ask"),
+    *("play", "judge", "probe", "export", "report"),
 )
 """The modules of this folder, in the order in which help shows them."""
 
