@@ -1,5 +1,5 @@
-"""Self-improvement, with a writer in place of the model that knows some of the answers: what is learned from is right,
-of train families only, and work that was stopped anywhere goes on to the same bytes.
+"""Self-improvement, with a writer in place of the model that knows some of the answers: what is learned from is
+right and of train families only, and work that was stopped anywhere goes on to the same bytes.
 """
 
 import json

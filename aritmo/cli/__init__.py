@@ -40,7 +40,10 @@ for _verb in _VERBS:
 def _plain(error: BaseException) -> str:
     """Return one sentence for what a user did wrong or what the machine refused."""
     if isinstance(error, TyperException):
-        return f"{error.format_message()} Ask «--help» for what there is."
+        option = getattr(error, "option_name", None) or ""
+        if option[:1] == "-" and option[1:2].isdigit():
+            return f"{option} looks like a negative number, and numbers are 0 or greater: leave out the minus sign"
+        return f"{error.format_message().rstrip('.')}: ask «--help» for what there is"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         remedy = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
