@@ -26,6 +26,7 @@ PAIRS = [
     ("docs/probe.md", "docs/sondeo.md"),
     ("docs/threats.md", "docs/amenazas.md"),
     ("docs/tools.md", "docs/herramientas.md"),
+    ("docs/tokenizer.md", "docs/tokenizador.md"),
 ]
 GUIDES = PAIRS[1]
 COMMAND = typer.main.get_command(app)
@@ -195,6 +196,17 @@ def test_the_guide_quotes_the_verdict_on_prueba_3(name: str) -> None:
     verdict = task.judge(task.read_prompt(record["prompt"], style), record["text"], style)
     assert not verdict.valid
     assert "\n".join(verdict.reasons) + "\n" in found
+
+
+@pytest.mark.parametrize(("name", "language"), [("docs/tokenizer.md", "en"), ("docs/tokenizador.md", "es")])
+def test_the_tables_on_the_tokenizer_are_those_of_the_results(name: str, language: Any) -> None:
+    from aritmo.trials.tables import table
+
+    files = sorted((ROOT / "research/logs/tokenizer-trial").glob("*/results.jsonl"), reverse=True)
+    lines = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+    # Numbers of other lengths are another task.
+    alike = [line for line in lines if (line["subject"], line["cut"]) != ("addition-plain", "digits")]
+    assert table(alike, language) in (ROOT / name).read_text("utf-8")
 
 
 def test_the_square_in_the_guide_is_valid() -> None:

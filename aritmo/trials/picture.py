@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import zip_longest
 from statistics import median
 from typing import Any
 
@@ -34,8 +35,11 @@ def draw_trial(results: Sequence[Record]) -> bytes:
         panels = figure.subplots(len(found), 1 + most, squeeze=False, width_ratios=[1.6, *[1.0] * most])
         for row, (subject, cuts) in zip(panels, found.items(), strict=True):
             _by_size(row[0], results, subject, cuts)
-            for axes, cut in zip(row[1:], cuts, strict=True):
-                _by_length(axes, results, subject, cut)
+            for axes, cut in zip_longest(row[1:], cuts):
+                if cut is None:  # of an experiment that is not at its end
+                    axes.remove()
+                else:
+                    _by_length(axes, results, subject, cut)
         return _svg(figure)
 
 

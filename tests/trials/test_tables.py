@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from aritmo.trials.picture import draw_trial
 from aritmo.trials.tables import needed, seen_table, shares, table
 
 
@@ -52,3 +53,14 @@ def test_tables() -> None:
 def test_seen_and_unseen() -> None:
     own = [one for one in RESULTS if (one["cut"], one["size"]) == ("bpe", 100)]
     assert seen_table(own).splitlines()[2] == "| addition-plain | 90 % | 1 % (0–25) |"
+
+
+def test_a_picture_of_what_there_is_so_far() -> None:
+    lengths = {"by_length": [[1, 1, 5, 10], [1, 2, 10, 10]]}
+    done = [one | lengths for one in RESULTS]
+    begun = [one | lengths | {"subject": "addition-tutorial"} for one in RESULTS if one["cut"] == "bpe"]
+    picture = draw_trial([*done, *begun])
+    assert picture.startswith(b"<?xml")
+    assert picture == draw_trial([*done, *begun])
+    assert picture.count(b"<!-- BPE, 1,000 -->") == 2
+    assert picture.count(b"<!-- digit by digit, 1,000 -->") == 1
