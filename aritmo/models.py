@@ -110,6 +110,7 @@ def open_model(
         if fresh and tokenizer is not None:
             config.vocab_size = len(tokenizer)
             config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+            config.pad_token_id = tokenizer.pad_token_id  # its own may lie beyond the vocabulary
         tokenizer = tokenizer or _tokenizer(name, source)
         model = _drawn(config, seed) if fresh else _weights(name, source, config, dtype)
     if len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):

@@ -161,6 +161,15 @@ def test_a_model_from_scratch_needs_a_config_and_no_weights(folder: Path) -> Non
     assert float(first.transformer.wte.weight.detach().std()) == pytest.approx(0.02, rel=0.2)
 
 
+def test_a_config_alone_takes_the_tokens_of_the_tokenizer_that_is_given(tmp_path: Path) -> None:
+    config = {"model_type": "llama", "vocab_size": 128_256, "pad_token_id": 128_004, "hidden_size": 8,
+              "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model, _ = open_model(str(tmp_path), tokenizer=TOKENIZER, context=32, init="scratch")
+    assert model.config.vocab_size == len(TOKENIZER)
+    assert model.config.pad_token_id == TOKENIZER.pad_token_id
+
+
 def test_known_names_need_no_network_from_scratch() -> None:
     parameters = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080,
                   "gpt2-xl": 1_557_611_200, "gpt-j-6b": 6_050_882_784}  # fmt: skip
