@@ -24,23 +24,21 @@ from aritmo.config import read_yaml, save_config
 from aritmo.corpus import Corpus
 from aritmo.distributed import place
 from aritmo.evidence import Evidence, keep
-from aritmo.experiment import PartConfig, newest_model, open_to_write, records_of, train_alone, written_on
-from aritmo.files import check_free, file_hash, write_json, write_whole
+from aritmo.experiment import PartConfig, newest_model, open_to_write, train_alone
+from aritmo.files import check_free, write_json, write_whole
+from aritmo.filling import Asking, Filling, records_of, weights_of
 from aritmo.harder import Levels
 from aritmo.judging import judge_samples
 from aritmo.mixing import mix
 from aritmo.models import open_tokenizer
 from aritmo.numbers.randomness import Split, seed_of, split_of
-from aritmo.progress import Progress
-from aritmo.records import read_jsonl, write_samples
+from aritmo.records import read_jsonl
 from aritmo.sampling import SamplingConfig
 from aritmo.statistics import share
 from aritmo.tokens import encode_batch
 from aritmo.training import TrainingConfig, TrainingResult
 
 MANIFEST, SETTINGS, METRICS = "manifest.json", "improve.yaml", "metrics.jsonl"
-_BLOCK = 256
-"""Texts that are written and saved together: what a stop costs at most. Part of what fixes the last bits."""
 _FRESH = ("model", "init", "tokenizer", "adapter", "rank", "base_bits", "minutes", "patience", "seed")
 """Training settings that a round does not take over from the run that it goes on from."""
 
@@ -118,7 +116,7 @@ class _Work:
         """Write down what is to be done, or see that it is what was begun."""
         settings = {
             "start": self._start,
-            "weights": _weights_hash(self._start),
+            "weights": weights_of(self._start),
             "corpus": str(self._corpus.folder),
             "data": self._corpus.hash,
             **self._config.model_dump(mode="json"),
@@ -264,29 +262,25 @@ class _Work:
     def _write(
         self, file: Path, records: Sequence[Record], model: str, level: int, temperature: float, seed: int
     ) -> list[Record]:
-        """Let a model write on each record's prompt, block after block, and return the records with the texts.
-
-        What the file holds of whole blocks is kept, so that a stop costs one block and changes no text.
-        """
-        written = list(read_jsonl(file)) if file.exists() else []
-        if len(written) >= len(records):
-            return written
-        written = written[: len(written) // _BLOCK * _BLOCK]
-        write_whole(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in written))
-        opened, tokenizer = open_to_write(model, 2, self._config.training.precision)
-        sampling = SamplingConfig(
-            max_new_tokens=self._room(model, level), temperature=temperature, seed=seed,
-            batch_size=self._config.batch_size,
-        )  # fmt: skip
-        with Progress("writing", len(records), "texts") as progress:
-            progress.start_at(len(written))
-            for start in range(len(written), len(records), _BLOCK):
-                block = records[start : start + _BLOCK]
-                texts = list(written_on(opened, tokenizer, block, sampling, progress=False))
-                write_samples(file, texts)
-                written += texts
-                progress.advance(len(texts))
-        return written
+        """Let a model write on each record's prompt, into a file that is whole or goes on; return what it
+        holds."""
+        if not file.exists():
+            opened, tokenizer = open_to_write(model, 2, self._config.training.precision)
+            sampling = SamplingConfig(
+                max_new_tokens=self._room(model, level), temperature=temperature, seed=seed,
+                batch_size=self._config.batch_size,
+            )  # fmt: skip
+            task, style = self._levels.task.name, self._levels.style
+            asking = Asking(task, style, len(records), lambda start, stop: [*records[start:stop]], {})
+            request = {
+                "model": weights_of(model),
+                "precision": str(opened.dtype),
+                **sampling.model_dump(mode="json"),
+            }
+            with Filling(file, request, sampling) as filling:
+                filling.fill(opened, tokenizer, asking)
+                filling.finish()
+        return list(read_jsonl(file))
 
     def _room(self, model: str, level: int) -> int:
         """Return how many tokens a text of a level may have: an eighth more than the longest held-out one."""
@@ -346,12 +340,6 @@ class _Work:
 def _read(folder: Path) -> Record:
     record: Record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     return record
-
-
-def _weights_hash(model: str) -> str | None:
-    """Return the sha256 of a folder's weights, None where the model is known by name alone."""
-    path = Path(model) / "model.safetensors"
-    return file_hash(path) if path.is_file() else None
 
 
 def _trained(result: TrainingResult) -> Record:

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from aritmo.corpus import SCHEMA, Corpus
-from aritmo.files import file_hash, new_folder, write_json
+from aritmo.corpus import Corpus, write_manifest
+from aritmo.files import new_folder
 from aritmo.numbers.randomness import SPLITS, Split, split_of
+from aritmo.tables import SCHEMA
 
 _MOST = 10
 """So often a made example is repeated at most: more would be learned by heart."""
@@ -54,8 +55,6 @@ def mix(
             splits[split] = {
                 "count": len(table), "drawn": len(table), "duplicates": 0, "families": len(families),
             }  # fmt: skip
-        hashes = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
         manifest = {**old.manifest, **level, "count": sum(one["count"] for one in splits.values())}
-        manifest |= {"splits": splits, "sha256": hashes, "made": account | {"from": old.hash}}
-        write_json(folder / "manifest.json", manifest)
+        write_manifest(folder, manifest | {"splits": splits, "made": account | {"from": old.hash}})
     return Corpus(out), account

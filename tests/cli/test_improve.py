@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aritmo import improving
+from aritmo import filling, improving
 from aritmo.corpus import CorpusConfig, build_corpus
 from aritmo.experiment import PartConfig, train_alone
 from aritmo.tasks import find_task
@@ -40,13 +40,13 @@ def run(made: Path, tmp_path: Path) -> str:
 def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every model write the right text."""
 
-    def written_on(model: Any, tokenizer: Any, records: Sequence[Any], *_: Any, **__: Any) -> Iterator[Any]:
+    def written(model: Any, tokenizer: Any, records: Sequence[Any], *_: Any, **__: Any) -> Iterator[Any]:
         for record in records:
             task, style = find_task(record["task"], record["style"])
             problem = task.read_prompt(record["prompt"], style)
             yield record | {"text": task.completion(problem, style), "finished": True, "tokens": 3}
 
-    monkeypatch.setattr(improving, "written_on", written_on)
+    monkeypatch.setattr(filling, "written", written)
 
 
 def refused(ended: Any, sentence: str) -> None:
@@ -119,7 +119,7 @@ def test_a_corpus_that_trains_on_held_out_families_is_refused(
 def _table(corpus: Any, family: str) -> Any:
     import pyarrow as pa
 
-    from aritmo.corpus import SCHEMA
+    from aritmo.tables import SCHEMA
 
     meta = {"task": "decomposition", "style": "joined", "family": family, "key": family, "index": 0}
     return pa.Table.from_pylist([{"prompt": "", "completion": "", "meta": meta}], schema=SCHEMA)
