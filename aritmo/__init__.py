@@ -1,5 +1,6 @@
 """aritmo teaches language models numbers and proves whether they learned or copied."""
 
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -15,6 +16,6 @@ def __getattr__(name: str) -> Any:
         from aritmo.bridges.verifiers_taskset import AritmoTaskset
 
         return AritmoTaskset
-    if name == "__all__":
+    if name == "__all__" and "verifiers.v1" in sys.modules:
         return ["AritmoTaskset"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from aritmo.bridges import lm_eval
 from aritmo.corpus import Corpus
 from aritmo.files import new_folder, write_json, write_whole
@@ -99,7 +97,8 @@ def _harness(corpus: Corpus, out: Path, chat: bool) -> None:
     """Write a task of lm-evaluation-harness, with the corpus in it."""
     inner = out / lm_eval.CORPUS
     inner.mkdir()
-    for name in ("manifest.json", *corpus.manifest["sha256"]):
+    vouching = [path.name for path in corpus.folder.glob("manifest.*")]
+    for name in (*vouching, *corpus.manifest["sha256"]):
         shutil.copyfile(corpus.folder / name, inner / name)
     write_whole(out / f"{lm_eval.name_of(corpus)}.yaml", lm_eval.task_yaml(corpus))
     write_whole(out / "utils.py", lm_eval.UTILS)
@@ -114,8 +113,8 @@ _WITH_CHAT = ("trl", "llama-factory")
 
 
 def _rows(corpus: Corpus, split: Split) -> Iterator[Row]:
-    """Yield a split's examples, few in memory at a time."""
-    for batch in pq.ParquetFile(corpus.folder / f"{split}.parquet").iter_batches(4096):
+    """Yield a split's examples, few as Python objects at a time."""
+    for batch in corpus.table(split).to_batches(max_chunksize=4096):
         yield from batch.to_pylist()
 
 
