@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from aritmo.cli.output import Json, print_json
+from aritmo.screen import show
 
 
 def register(corpus: typer.Typer) -> None:
@@ -28,6 +29,6 @@ def export(
     if json:
         print_json({"folder": str(made.folder), "format": made.format, "files": made.files, "corpus": made.corpus})
         return
-    print(f"{made.folder}: {folder} for {made.format}, corpus {made.corpus[:16]}")
+    show(f"{made.folder}: {folder} for {made.format}, corpus {made.corpus[:16]}")
     for file in made.files:
-        print(f"  {file}")
+        show(f"  {file}")
