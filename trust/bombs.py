@@ -181,7 +181,9 @@ def _corpora(place: Path, rows: int) -> Iterator[Case]:
         row_group_size=1 << 20,
     )
     del same, meta
-    large = pa.table({"prompt": ["x" * (rows * 25)], "completion": [""], "meta": pa.nulls(1, META)}, SCHEMA)
+    large = pa.table(
+        {"prompt": ["x" * max(rows * 25, 1 << 27)], "completion": [""], "meta": pa.nulls(1, META)}, SCHEMA
+    )
     yield f"a corpus of {rows:,} equal rows", lambda: Corpus(long).table("train")
     wide = with_train("a long text", large, compression="zstd")
     del large

@@ -15,7 +15,6 @@ import resource
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from aritmo.cli import main as aritmo
 from aritmo.corpus import Corpus
 from aritmo.numbers.randomness import Stream
 from aritmo.records import count_records
+from trust.disk import Disk
 
 PATIENCE = 60.0
 DEATHS = ("killed", "told to end", "full disk", "read-only disk")
@@ -128,33 +128,6 @@ def main() -> int:
             disk.gone()
     print(json.dumps(found | {"seconds": round(time.monotonic() - began, 1)}))
     return 1 if found["wrong"] else 0
-
-
-class Disk:
-    """A folder on a disk that can be filled and made read-only, where one may be mounted, else a plain folder."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.real = self._mount("-t", "tmpfs", "-o", "size=512m", "tmpfs")
-
-    def limit(self, spare: int | None) -> None:
-        """Leave so many bytes free, all of them with None."""
-        used = (512 << 20) - shutil.disk_usage(self.folder).free
-        size = 512 << 20 if spare is None else max(used + spare, 4096)
-        assert self._mount("-o", f"remount,rw,size={size}")
-
-    def freeze(self) -> bool:
-        """Make it read-only; False where a file is open for writing."""
-        return self._mount("-o", "remount,ro")
-
-    def gone(self) -> None:
-        if self.real:
-            subprocess.run(["umount", "-l", str(self.folder)], check=False)
-
-    def _mount(self, *words: str) -> bool:
-        done = subprocess.run(["mount", *words, str(self.folder)], capture_output=True, check=False)
-        return done.returncode == 0
 
 
 def _try(disk: Disk, works: list[Work], trials: int, seed: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aritmo.cli.output import Json, print_json, print_table
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -81,7 +82,7 @@ def probe(
         print_json({"page": str(page), "models": summaries})
         return
     print_table(("model", "probe", "way", "right", "of", "share", "95 % interval"), _rows(summaries))
-    print(page)
+    show(str(page))
 
 
 def _rows(summaries: list[dict[str, Any]]) -> list[tuple[object, ...]]:
