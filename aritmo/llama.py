@@ -24,6 +24,8 @@ from aritmo.weights import Floats, Integers, open_folder
 
 _BLOCK = 128
 """Tokens that are read at once: what they compute stays in the processor's cache."""
+_BEGUN = 512
+"""Tokens for which a cache has room at first."""
 _FIRST = 8
 """Tokens that are guessed at first, so that the first of them come soon."""
 _HIDDEN = np.float32(-1e30)
@@ -131,8 +133,8 @@ class Cache:
 
     def __init__(self, model: Llama, room: int) -> None:
         self.length = 0
-        self._repeats = model.heads // model.groups
-        self._held = np.empty((2, model.layers, model.groups, room, model.size), dtype=np.float32)
+        self._repeats, self._room = model.heads // model.groups, room
+        self._held = np.empty((2, model.layers, model.groups, min(room, _BEGUN), model.size), dtype=np.float32)
 
     def attend(self, layer: int, query: Floats, key: Floats, value: Floats) -> Floats:
         """Return what queries (asking, heads, size) see of keys and values (length, groups, size) and of the past.
@@ -141,6 +143,8 @@ class Cache:
         """
         asking, heads, size = query.shape
         end = self.length + len(key)
+        if end > self._held.shape[3]:
+            self._grow(end)
         for held, new in zip(self._held[:, layer], (key, value), strict=True):
             held[:, self.length : end] = new.swapaxes(0, 1)
         keys, values = self._held[:, layer, :, None, :end]
@@ -153,6 +157,14 @@ class Cache:
         scores /= scores.sum(axis=-1, keepdims=True)
         seen: Floats = (scores @ values).reshape(heads, asking, size).swapaxes(0, 1).reshape(asking, -1)
         return seen
+
+    def _grow(self, least: int) -> None:
+        """Make room for ``least`` tokens or more: memory that no token needs is not asked for."""
+        shape = list(self._held.shape)
+        shape[3] = min(self._room, max(least, 2 * shape[3]))
+        held = np.empty(shape, dtype=np.float32)
+        held[:, :, :, : self.length] = self._held[:, :, :, : self.length]
+        self._held = held
 
 
 def write_texts(

@@ -23,6 +23,7 @@ DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
 PAIRS = [
     ("README.md", "README.es.md"),
     ("docs/guide.md", "docs/guia.md"),
+    ("docs/playground.md", "docs/juego.md"),
     ("docs/probe.md", "docs/sondeo.md"),
     ("docs/threats.md", "docs/amenazas.md"),
     ("docs/tools.md", "docs/herramientas.md"),

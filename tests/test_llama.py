@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
+from aritmo import llama
 from aritmo.llama import Cache, Llama, Text, write_on, write_texts
 from aritmo.numbers.randomness import Stream
 
@@ -119,6 +120,21 @@ def test_a_text_is_read_no_further_than_its_tokens_are_taken(ours: Llama, monkey
     assert reads == [2, 1]
     coming.close()
     assert reads == [2, 1]
+
+
+def test_a_cache_that_grows_holds_what_it_held(ours: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [Text([1, 2, 3, 4, 5, 6, 7], 90, lambda written: [3, 5, 7]), Text([4], 60)]
+    expected = write_texts(ours, texts)
+    monkeypatch.setattr(llama, "_BEGUN", 2)
+    assert write_texts(ours, texts) == expected
+    cache = Cache(ours, 100)
+    ours.read([1, 2, 3, 4, 5], cache)
+    cache.length = 3
+    grown = ours.read([6, 7, 8, 9, 10], cache)
+    monkeypatch.setattr(llama, "_BEGUN", 100)
+    whole = Cache(ours, 100)
+    ours.read([1, 2, 3], whole)
+    np.testing.assert_array_equal(grown, ours.read([6, 7, 8, 9, 10], whole))
 
 
 def test_draws_follow_the_models_distribution(ours: Llama, theirs: LlamaForCausalLM) -> None:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from aritmo.files import write_whole
 from aritmo.workers import cores
-from trust import judge, large, repeatable, safe, survives
+from trust import judge, large, play, repeatable, safe, survives
 from trust.rows import Figure, Row, Size
 
-ROWS: list[Row] = [*judge.ROWS, *repeatable.ROWS, *survives.ROWS, *safe.ROWS, *large.ROWS]
+ROWS: list[Row] = [*judge.ROWS, *repeatable.ROWS, *survives.ROWS, *safe.ROWS, *play.ROWS, *large.ROWS]
 
 _HEAD = ("row", "figure", "aim", "holds", "seconds")
 _WIDTHS = (30, 44, 44, 5, 7)

@@ -45,19 +45,19 @@ def play(
     check_extra()
     password = _password() if share_on_network else None
     check_address(host, share_on_network, password)
-    sock = bind(host, port)
-    from aritmo.play.desk import Desk
-    from aritmo.play.serving import Playground
+    with bind(host, port) as sock:
+        from aritmo.play.desk import Desk
+        from aritmo.play.serving import Playground
 
-    print("opening the models ...", file=sys.stderr)
-    playground = Playground(Desk(model, task, style), password)
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{sock.getsockname()[1]}/"
-    # The socket listens already, so that a browser that is quick waits.
-    print(f"aritmo play: {address} (Ctrl-C ends it)", flush=True)
-    if browser and not share_on_network:
-        typer.launch(address)
-    playground.server().run(sockets=[sock])
+        print("opening the models ...", file=sys.stderr)
+        playground = Playground(Desk(model, task, style), password)
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{sock.getsockname()[1]}/"
+        # The socket listens already, so that a browser that is quick waits.
+        print(f"aritmo play: {address} (Ctrl-C ends it)", flush=True)
+        if browser and not share_on_network:
+            typer.launch(address)
+        playground.server().run(sockets=[sock])
 
 
 def _password() -> str:

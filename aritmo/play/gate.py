@@ -37,7 +37,7 @@ MOST_GUESSES = 10
 BUSY = "busy: too many ask at once; try again in a moment · ocupado: vuelve a intentarlo en un momento"
 
 _PAGES = re.compile(r"/(?:es)?")
-_READ = re.compile(r"/(?:es)?|/(?:assets|static)/[\w./-]{1,200}|/theme\.css|/favicon\.ico")
+_READ = re.compile(r"/(?:es)?|/(?:assets|static)/[\w./-]{1,200}|/theme\.css|/favicon\.ico|/manifest\.json")
 _STREAM = "/gradio_api/queue/data"
 _ASKED = ("/gradio_api/queue/join", "/gradio_api/cancel")
 _SESSION = re.compile(r"[a-z0-9]{1,32}")

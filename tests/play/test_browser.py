@@ -1,124 +1,114 @@
 """The page in a real browser: what people see, what it fetches, and that nothing in a text is run."""
 
+import importlib.util
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-pytest.importorskip("selenium", reason="no browser is driven here: pip install selenium")
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-if not (CHROMIUM and DRIVER):
-    pytest.skip(
-        "the page is not opened in a browser: chromium and chromedriver are not here", allow_module_level=True
-    )
-
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
-
 from .conftest import Served
 from .test_serving import Watched, until
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium here"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="playwright is not installed"),
+]
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
 EVIL = "<img src=x onerror=\"document.title='owned'\">${document.title='owned'}{{this}}"
-SLOW = 60
-"""Seconds after which a page that shows nothing has failed; no test asks how fast it is."""
+SLOW = 60_000
+"""Milliseconds after which a page that shows nothing has failed; no test asks how fast it is."""
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (
-        *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync", "lang=en-GB"),
-        *(
-            "disable-background-networking",
-            "disable-component-update",
-            "disable-dev-shm-usage",
-            "window-size=1100,900",
-        ),
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+def browser(served: Served) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
 
 
 class Page:
-    """The page in a browser, as someone uses it."""
+    """The page in a browser, as someone uses it. ``said`` and ``asked`` are what it logs and fetches."""
 
-    def __init__(self, browser: Chrome, url: str) -> None:
-        self.browser = browser
-        browser.get(url)
-        self.wait(lambda: browser.find_elements(By.ID, "do-add_button"))
-
-    def wait(self, true: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.browser, SLOW, 0.05).until(lambda _: true())
+    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
+        self.tab = browser.new_page(**({"viewport": {"width": 1100, "height": 900}, "locale": "en-GB"} | settings))
+        self.tab.set_default_timeout(SLOW)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.tab.on("console", lambda message: self.said.append(message.text))
+        self.tab.on("pageerror", lambda error: self.said.append(str(error)))
+        self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.goto(url)
+        self.tab.locator("#do-add_button").wait_for()
 
     def sheet(self, name: str) -> None:
-        self.browser.find_element(By.CSS_SELECTOR, f".sheets input[value='{name}']").find_element(
-            By.XPATH, "./ancestor::label"
-        ).click()
-        self.wait(self.browser.find_element(By.ID, f"sheet-{name}").is_displayed)
+        self.tab.locator(f".sheets label:has(input[value={name}])").click()
+        self.tab.locator(f"#sheet-{name}").wait_for()
 
     def write(self, field: str, text: str) -> None:
-        box = self.browser.find_element(By.CSS_SELECTOR, f"#field-{field} textarea, #field-{field} input")
-        self.browser.execute_script(
-            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
-            box,
-            text,
-        )
+        self.tab.locator(f"#field-{field} textarea, #field-{field} input").fill(text)
 
     def ask(self, button: str) -> None:
-        self.browser.find_element(By.ID, f"do-{button}").click()
-
-    def answer(self, name: str) -> WebElement:
-        return self.browser.find_element(By.ID, f"answer-{name}")
+        self.tab.locator(f"#do-{button}").click()
 
     def shows(self, name: str, text: str) -> None:
-        self.wait(lambda: text in self.answer(name).text)
+        self.tab.locator(f"#answer-{name}").get_by_text(text).first.wait_for()
+
+    def texts(self, selector: str) -> list[str]:
+        found: list[str] = self.tab.locator(selector).all_inner_texts()
+        return found
 
 
 @pytest.fixture
-def page(browser: Chrome, served: Served) -> Iterator[Page]:
+def page(browser: Any, served: Served) -> Iterator[Page]:
     page = Page(browser, f"{served.url}/?en")
     yield page
-    severe = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not severe
+    page.tab.close()
+    assert page.said == []
 
 
 def test_a_sum_appears_step_by_step(page: Page) -> None:
     page.ask("add_button")
-    page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, ".verdict.writing"))
-    seen = len(page.browser.find_elements(By.CSS_SELECTOR, "#answer-add li.good"))
+    page.tab.locator(".verdict.writing").wait_for()
+    seen = page.tab.locator("#answer-add li.good").count()
     page.shows("add", "44 of 44 lines right")
-    lines = page.browser.find_elements(By.CSS_SELECTOR, "#answer-add li")
-    assert seen < len(lines) == 37
-    assert all(line.get_attribute("class") == "good" for line in lines)
-    result = page.browser.find_elements(By.CSS_SELECTOR, "#answer-add .result td.good")
-    assert "".join(digit.text for digit in result) == "37331"
+    assert (
+        seen < page.tab.locator("#answer-add li").count() == page.tab.locator("#answer-add li.good").count() == 36
+    )
+    assert "".join(page.texts("#answer-add .result td.good")) == "37331"
 
 
 def test_a_square_fills_and_an_example_is_asked_by_one_click(page: Page) -> None:
     page.sheet("square")
-    page.browser.find_element(By.XPATH, "//div[@id='sheet-square']//button[normalize-space()='263']").click()
+    page.tab.locator("#sheet-square").get_by_role("button", name="263").click()
     page.shows("square", "59 steps written")
-    cells = [cell.text for cell in page.browser.find_elements(By.CSS_SELECTOR, "#answer-square .grid td.filled")]
-    assert cells == ["173", "347", "269", "359", "263", "167", "257", "179", "353"]
-    sums = {cell.text for cell in page.browser.find_elements(By.CSS_SELECTOR, "#answer-square .grid td.sum")}
-    assert sums == {"789"}
+    assert page.texts("#answer-square .grid td.filled") == [
+        "173",
+        "347",
+        "269",
+        "359",
+        "263",
+        "167",
+        "257",
+        "179",
+        "353",
+    ]
+    assert set(page.texts("#answer-square .grid td.sum")) == {"789"}
 
 
 def test_primes_tokens_and_the_judge(page: Page) -> None:
     page.sheet("prime")
     page.write("number", "7917")
-    page.ask("prime_button")
+    page.tab.keyboard.press("Enter")
     page.shows("prime", "7917 = 3 × 2639")
     page.sheet("cut")
     page.ask("cut_button")
@@ -128,11 +118,12 @@ def test_primes_tokens_and_the_judge(page: Page) -> None:
     page.shows("fool", "not prime: 60 in row 2, column 2")
 
 
-def test_nothing_in_a_text_is_run(page: Page, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_in_a_text_is_run(browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def evil(*_: Any) -> Iterator[str]:
         yield f"STEP 1\n{EVIL}\n\x1b[2J"
 
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", evil)
+    page = Page(browser, f"{served.url}/?en")
     page.ask("add_button")
     page.shows("add", "onerror")
     page.shows("add", "\\x1b[2J")
@@ -145,71 +136,71 @@ def test_nothing_in_a_text_is_run(page: Page, served: Served, monkeypatch: pytes
     page.ask("fool_button")
     page.shows("fool", "is no number")
     time.sleep(0.3)  # so that what would be run, had the time
-    assert page.browser.title == "aritmo play"
-    assert not page.browser.find_elements(By.CSS_SELECTOR, ".answer img, .answer script")
+    assert page.tab.title() == "aritmo play"
+    assert page.tab.locator(".answer img, .answer script").count() == 0
+    assert page.said == []
     # Even where it stood in the page as HTML, the policy would not run it.
-    page.browser.execute_script("document.body.insertAdjacentHTML('beforeend', arguments[0])", EVIL)
+    page.tab.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", EVIL)
     time.sleep(0.3)
-    assert page.browser.title == "aritmo play"
-    assert any("Content Security Policy" in entry["message"] for entry in page.browser.get_log("browser"))
+    assert page.tab.title() == "aritmo play"
+    assert any("Content Security Policy" in line for line in page.said)
+    page.tab.close()
 
 
-def test_the_page_fetches_only_from_its_own_server(browser: Chrome, served: Served) -> None:
-    browser.get_log("performance")
-    page = Page(browser, f"{served.url}/es")
+def test_the_page_fetches_only_from_its_own_server(browser: Any, served: Served) -> None:
+    page = Page(browser, served.url, locale="es-ES")
+    assert page.tab.url == f"{served.url}/es"
     page.ask("add_button")
     page.shows("add", "44 de 44 líneas bien")
-    names = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
-    assert len(names) > 10
-    assert {name[: len(served.url)] for name in names if not name.startswith("data:")} == {served.url}
-    log = " ".join(entry["message"] for entry in browser.get_log("performance"))
-    asked = [part.split('"', 1)[0] for part in log.split('"url":"')[1:]]
-    assert all(url.startswith((served.url, "data:", "chrome", "about:", "blob:")) for url in asked if "://" in url)
+    assert len(page.asked) > 10
+    assert [url for url in page.asked if not url.startswith((f"{served.url}/", "data:"))] == []
+    page.tab.close()
 
 
 def test_the_language_is_switched_by_a_link(page: Page) -> None:
-    page.browser.find_element(By.LINK_TEXT, "Español").click()
-    page.wait(lambda: page.browser.find_elements(By.LINK_TEXT, "English"))
+    page.tab.get_by_role("link", name="Español").click()
+    page.tab.get_by_role("link", name="English").wait_for()
     page.sheet("fool")
     page.ask("fool_button")
     page.shows("fool", "no es primo: 60 en la fila 2, columna 2")
-    page.browser.find_element(By.LINK_TEXT, "English").click()
-    page.wait(lambda: page.browser.find_elements(By.LINK_TEXT, "Español"))
+    page.tab.get_by_role("link", name="English").click()
+    page.tab.get_by_role("link", name="Español").wait_for()
 
 
 @pytest.mark.parametrize("leave", ["close", "stop"])
 def test_who_leaves_or_stops_ends_the_writing(
-    browser: Chrome, served: Served, monkeypatch: pytest.MonkeyPatch, leave: str
+    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch, leave: str
 ) -> None:
     writer = Watched()
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", writer.stream)
-    first = browser.current_window_handle
-    browser.switch_to.new_window("tab")
     page = Page(browser, f"{served.url}/?en")
     page.ask("add_button")
     page.shows("add", "STEP 1")
     assert writer.now == 1
     if leave == "close":
-        browser.close()
+        page.tab.close()
     else:
-        browser.find_element(By.ID, "stop-add_button").click()
+        page.tab.locator("#stop-add_button").click()
     assert until(lambda: writer.closed == 1)
     if leave == "stop":
-        browser.close()
-    browser.switch_to.window(first)
+        page.tab.close()
 
 
-def test_a_phone_shows_it_without_scrolling_sideways(page: Page, tmp_path: Path) -> None:
-    page.browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": True},
-    )
-    try:
-        page.ask("add_button")
-        page.shows("add", "44 of 44 lines right")
-        wide, room = page.browser.execute_script(
-            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
-        assert wide <= room == 360
-    finally:
-        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+def test_one_who_comes_when_all_are_busy_is_told_so(
+    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served.playground.blocks._queue, "max_size", 0)
+    page = Page(browser, f"{served.url}/?en")
+    page.ask("add_button")
+    page.tab.get_by_text(re.compile("busy")).first.wait_for()
+    page.tab.close()
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, served: Served) -> None:
+    page = Page(browser, f"{served.url}/?en", viewport={"width": 360, "height": 780}, color_scheme="dark")
+    page.ask("add_button")
+    page.shows("add", "44 of 44 lines right")
+    assert page.tab.evaluate("document.documentElement.scrollWidth") == 360
+    paper = page.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(23, 24, 26)"
+    page.tab.close()
