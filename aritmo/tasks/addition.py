@@ -10,7 +10,8 @@ from aritmo.numbers.columns import MAX_PLACES, PLACE_WORDS, Column, add_columns,
 from aritmo.numbers.randomness import Split, Stream
 from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
 
-_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES, "aligned": 4000}
+_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES - 1, "aligned": 4000}
+"""Digits of an operand. The sum may have one more, and in a tutorial each of its places needs a name."""
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PROMPT = {
     "plain": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}=\s*"),

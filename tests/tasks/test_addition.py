@@ -137,6 +137,14 @@ def test_a_bad_prompt_is_one_sentence(prompt: str, style: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+def test_the_longest_tutorial_has_a_name_for_each_place_of_its_sum() -> None:
+    nines = "9" * 65
+    problem = task.read_prompt(f"{nines}+{nines}\n\n", "tutorial")
+    assert task.judge(problem, task.completion(problem, "tutorial"), "tutorial").valid
+    with pytest.raises(ValueError, match="an operand of 66 digits is too long for style tutorial: at most 65"):
+        task.read_prompt(f"9{nines}+1\n\n", "tutorial")
+
+
 def test_place_names_go_on_past_the_reports() -> None:
     assert [place_name(i) for i in range(3, 9)] == [
         "thousands", "ten thousands", "hundred thousands", "millions", "ten millions", "hundred millions"
