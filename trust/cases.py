@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aritmo.numbers.randomness import seed_of
 from aritmo.tasks import TASKS, TaskOptions
 from aritmo.tasks.squares import Square, Squares, Wanted
 from aritmo.tasks.squares_nested import BELOW, nested_square
-from aritmo.tasks.squares_search import LIMIT, Search, is_prime, request, search_for, spell, squares_of
+from aritmo.tasks.squares_search import LIMIT, Search, cells_of, is_prime, request, search_for, spell, squares_of
 
 STYLES = [(task.name, style) for task in TASKS.values() for style in task.styles]
 
@@ -39,7 +39,7 @@ def right_cases(task: str, style: str, random: Random, count: int) -> list[Case]
     known = TASKS[task]
     longest = {"plain": 60, "tutorial": 65, "aligned": 60, "joined": 66, "spaced": 66}
     most = 18 if task == "primality" else longest[style]
-    cases = []
+    cases: list[Case] = []
     while len(cases) < count:
         options = TaskOptions(1, random.choice((1, 2, 3, 5, 8, 12, most)) if task != "primality" else most)
         start = random.randrange(1 << 40)
@@ -89,25 +89,19 @@ def _search_case(random: Random) -> Case:
                 break
     else:
         centre = random.choice(_centres()[3])
-        square = Square(0, task_cells(centre, random.choice(squares_of(centre))))
-        search = Search(centre) if random.random() < 0.5 else search_for(square.cells)
-    wanted = Wanted(order, search.centre, start=search.start, skip=search.skip)
-    asked = Square(0, wanted=wanted)
-    completion = task.completion(asked, "tutorial")
+        p, y, _ = random.choice(squares_of(centre))
+        search = Search(centre) if random.random() < 0.5 else search_for(cells_of(centre, p, y))
     if order == 3 and random.random() < 0.2:
-        return Case(task.prompt(Square(0, wanted=Wanted()), "tutorial"), _named(search) + completion)
-    return Case(task.prompt(asked, "tutorial"), completion)
+        named = "".join(map(spell, request(search)))
+        return Case(task.prompt(Square(0, wanted=Wanted()), "tutorial"), named + case_of_search(search).text)
+    return case_of_search(search)
 
 
-def _named(search: Search) -> str:
-    return "".join(map(spell, request(search)))
-
-
-def task_cells(centre: int, found: tuple[int, int, int]) -> tuple[int, ...]:
-    """Return the cells of the square that a search of order 3 finds as (p, y, z)."""
-    p, y, z = found
-    t, twice = centre - y + p, 2 * centre
-    return y, twice - z, twice - t, twice - p, centre, p, t, z, twice - y
+def case_of_search(search: Search) -> Case:
+    """Return the prompt of a search and the right text."""
+    wanted = Wanted(search.order, search.centre, start=search.start, skip=search.skip)
+    asked = Square(0, wanted=wanted)
+    return Case(Squares().prompt(asked, "tutorial"), Squares().completion(asked, "tutorial"))
 
 
 def wrong_cases(cases: Sequence[Case], task: str, style: str, random: Random) -> Iterator[Case]:
@@ -192,7 +186,9 @@ def _spaced(case: Case, random: Random) -> Case:
 
 
 def _other_space(case: Case, random: Random) -> Case:
-    before, after = random.choice((("\n", "\r\n"), (" ", "\u00a0"), (" ", "\t"), ("\n", " "), (" ", "\n"), (" ", "")))
+    before, after = random.choice(
+        (("\n", "\r\n"), (" ", "\u00a0"), (" ", "\t"), ("\n", " "), (" ", "\n"), (" ", ""))
+    )
     return Case(case.prompt, case.text.replace(before, after, random.choice((1, -1))))
 
 
@@ -234,7 +230,9 @@ def _more(case: Case, random: Random) -> Case:
 
 
 def _garbage(case: Case, random: Random) -> Case:
-    pool = case.text.split() + ALPHABET + ["RESULT", "STEP", "ones->1", "Rows:", "!", "/", "yes", "no", "###", "17"]
+    pool = (
+        case.text.split() + ALPHABET + ["RESULT", "STEP", "ones->1", "Rows:", "!", "/", "yes", "no", "###", "17"]
+    )
     return Case(case.prompt, random.choice(("", " ", "\n")).join(random.choices(pool, k=random.randrange(40))))
 
 
@@ -257,7 +255,7 @@ def listing_of(rows: Sequence[Sequence[int]]) -> str:
 
 
 def _cells(case: Case, random: Random) -> Case:
-    """Change a square and list it again with its sums as they then are: primes without magic, magic without primes."""
+    """Change a square and list it again with its sums as they then are: primes without magic, or the reverse."""
     rows = _read(case)
     if rows is None:
         return case

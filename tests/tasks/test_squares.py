@@ -253,7 +253,9 @@ def test_a_bound_is_chosen_that_suits_every_order(orders: tuple[int, ...], bound
     assert fitting_bound(TaskOptions(order=orders), False, 1000, 1024) == bound
 
 
-@pytest.mark.parametrize("cell", ["0113", "1_13", "1,13", "+113", "１１３", "١١٣", "113.0", "\u200b113", "1\x0013"])
+@pytest.mark.parametrize(
+    "cell", ["0113", "1_13", "1,13", "+113", "１１３", "١١٣", "113.0", "\u200b113", "1\x0013"]
+)
 def test_a_cell_has_one_way_of_being_written(cell: str) -> None:
     text = task.completion(Square(1, (17, 89, 71, 113, 59, 5, 47, 29, 101)), "listing")
     assert task.judge(Square(1), text, "listing").valid

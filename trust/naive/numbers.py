@@ -15,8 +15,9 @@ class Found(NamedTuple):
 
 _HUNDREDS = ("ones", "tens", "hundreds")
 _GROUPS = (
-    "thousands millions billions trillions quadrillions quintillions sextillions septillions octillions nonillions "
-    "decillions undecillions duodecillions tredecillions quattuordecillions quindecillions sexdecillions "
+    "thousands millions billions trillions quadrillions quintillions sextillions septillions octillions "
+    "nonillions decillions undecillions duodecillions tredecillions quattuordecillions quindecillions "
+    "sexdecillions "
     "septendecillions octodecillions novemdecillions vigintillions"
 )
 PLACES = [*_HUNDREDS, *(f"{before}{group}" for group in _GROUPS.split() for before in ("", "ten ", "hundred "))]
@@ -171,7 +172,9 @@ def read_halves(prompt: str) -> int | None:
     """The last two digits come first: 79'78 would be 7879."""
     text = bare(prompt)
     low, sign, high = text[11:13], text[13:14], text[14:]
-    right = text[:11] == "Ask: Prime " and len(low) == 2 and only_digits(low) and sign == "'" and is_number(high, 16)
+    right = (
+        text[:11] == "Ask: Prime " and len(low) == 2 and only_digits(low) and sign == "'" and is_number(high, 16)
+    )
     return int(high + low) if right else None
 
 

@@ -133,7 +133,7 @@ def _jacobi(a: int, n: int) -> int:
 
 
 def _passes_lucas(number: int) -> bool:
-    """Say whether U of number + 1 is divisible by it, with D the first of 5, -7, 9 ... whose Jacobi symbol is -1."""
+    """Say whether U of number + 1 is divisible by it, D the first of 5, -7, 9 ... with the Jacobi symbol -1."""
     root = int(number**0.5)
     if any(near * near == number for near in (root - 1, root, root + 1)):
         return False
