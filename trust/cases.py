@@ -54,7 +54,7 @@ def right_cases(task: str, style: str, random: Random, count: int) -> list[Case]
 def _squares() -> list[tuple[int, ...]]:
     """Return squares of many orders, with small cells and large."""
     found = []
-    for order, below, many in ((3, 1_000, 400), (3, 100_000, 400), (4, 400, 60), (5, 3_000, 200), (7, 20_000, 60)):
+    for order, below, many in ((3, 1_000, 400), (3, 30_000, 400), (4, 400, 60), (5, 3_000, 200), (7, 20_000, 60)):
         options = TaskOptions(order=(order,), below=below)
         found += [square.cells for square in Squares().problems("train", 0, 0, many, options)]
     return found
