@@ -20,10 +20,11 @@ _PROMPT = {
 }
 _ENDING = {"plain": "=", "tutorial": "\n\n", "aligned": "="}
 _ANSWER = {
-    "plain": re.compile(r"\A\s*([0-9]+)(?![0-9])"),
-    "tutorial": re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?![0-9])"),
+    "plain": re.compile(r"\A\s*([0-9]+)(?!\S)"),
+    "tutorial": re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?!\S)"),
     "aligned": re.compile(r"\A\s*([0-9]+)\s*\Z"),
 }
+"""Where the answer stands. It is a whole word: 37331.5 is not 37331."""
 
 
 class Sum(NamedTuple):

@@ -88,7 +88,7 @@ def _same_lines(right: str, text: str) -> bool:
 
 def judge_plain(pair: Pair, text: str) -> Found:
     begin = len(text) - len(bare(text + "x")) + 1
-    answer = scan_digits(text, begin) or None
+    answer = _whole(text, begin)
     if answer and len(answer) > 4001:
         answer = None
     return Found(_same_lines(write_plain(pair), text), answer, answer == add(*pair))
@@ -107,6 +107,13 @@ def judge_tutorial(pair: Pair, text: str) -> Found:
     return Found(_same_lines(write_tutorial(pair), text), answer, answer == add(*pair))
 
 
+def _whole(text: str, begin: int) -> str | None:
+    """Return the number that begins at a place, where nothing but white space or the end is behind it."""
+    number = scan_digits(text, begin)
+    behind = text[begin + len(number) :][:1]
+    return number if number and (not behind or behind.isspace()) else None
+
+
 def _named_result(text: str) -> str | None:
     """Return c of the first «RESULT a+b=c»."""
     begin = text.find("RESULT")
@@ -121,8 +128,8 @@ def _named_result(text: str) -> str | None:
                     break
                 at += len(number) + 1
             else:
-                if number := scan_digits(text, at):
-                    return number
+                if result := _whole(text, at):
+                    return result
         begin = text.find("RESULT", begin + 6)
     return None
 
