@@ -10,6 +10,7 @@ from trust.agreement import verdicts
 from trust.cases import ALPHABET, STYLES, Case, case_of_search, draw_random, listing_of, right_cases
 from trust.naive.text import words
 
+_EACH = list(dict.fromkeys(ALPHABET))
 SHORT = (71, 659, 757, 1433, 127, 263, 937, 461)
 """Centres whose searches are short, so that every change can be tried."""
 
@@ -101,10 +102,10 @@ def _other_characters(text: str) -> Iterator[str]:
     """Yield the text with each character left out, made another, and each put in at each place."""
     for at in range(len(text) + 1):
         before, after = text[:at], text[at:]
-        yield from (before + other + after for other in ALPHABET)
+        yield from (before + other + after for other in _EACH)
         if after:
             yield before + after[1:]
-            yield from (before + other + after[1:] for other in ALPHABET if other != after[0])
+            yield from (before + other + after[1:] for other in _EACH if other != after[0])
 
 
 def _some_characters(text: str, random: Random, count: int) -> Iterator[str]:
