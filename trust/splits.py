@@ -99,7 +99,7 @@ def side_of(task: str, family: str) -> str:
 
 def crossing(seen: Iterable[tuple[Job, Seen]]) -> tuple[int, int, dict[str, int], list[str]]:
     """Return the problems drawn, their families, the problems by stream, and what stands on two sides."""
-    by_side: dict[str, list[Hashes]] = {split: [] for split in SPLITS}
+    by_side: dict[str, list[Hashes]] = {split: [np.empty(0, dtype=np.uint64)] for split in SPLITS}
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     for job, found in seen:
