@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aritmo.workers import Workers
-from trust import agreement, fuzz, mutations, strategies
+from trust import agreement, fuzz, long, mutations, strategies
 from trust.cases import STYLES
 from trust.guided import FOUND, TOLD
 from trust.rows import Figure, Row, Size
@@ -62,10 +62,15 @@ def _told(total: fuzz.Tally, least: int, note: str) -> Figure:
     return Figure(shown, not total.failed and total.texts >= least, (*lines, *total.failed[:_SHOWN]))
 
 
+def _most(size: Size) -> float:
+    """Return the seconds that a text may take. A small check, which runs beside others, looks for hangs alone."""
+    return size.of(2.0, fuzz.MOST_SECONDS)
+
+
 def _any_text(size: Size) -> Figure:
     groups, at_once = size.of(10, 14_500), size.of(10, 250)
     starts = range(0, groups, at_once)
-    jobs = [fuzz.Job(size.seed, start, start + at_once) for start in starts]
+    jobs = [fuzz.Job(size.seed, start, start + at_once, _most(size)) for start in starts]
     total = sum(_spread(fuzz.read_group, jobs, size), fuzz.Tally())
     note = f"{total.calls:,} calls of judges and readers, texts of up to {fuzz.LONGEST:,} bytes"
     return _told(total, size.of(600, 900_000), note)
@@ -73,7 +78,7 @@ def _any_text(size: Size) -> Figure:
 
 def _drawn_text(size: Size) -> Figure:
     count, at_once = size.of(200, 72_000), size.of(200, 6_000)
-    jobs = [fuzz.Job(size.seed, start, start + at_once) for start in range(0, count, at_once)]
+    jobs = [fuzz.Job(size.seed, start, start + at_once, _most(size)) for start in range(0, count, at_once)]
     total = sum(_spread(strategies.read_drawn, jobs, size), fuzz.Tally())
     return _told(total, size.of(100, 60_000), f"{total.calls:,} calls of judges and readers")
 
@@ -90,7 +95,7 @@ def _guided_text(size: Size) -> Figure:
             process.wait()
         told = [_read_told(place) for place in places]
         found = [path.read_bytes() for place in places for path in sorted((place / FOUND).iterdir())]
-    with fuzz.watched() as read:
+    with fuzz.watched(_most(size)) as read:
         total = read(found)
     texts = sum(tally["texts"] for tally in told)
     failed = tuple(error for tally in told for error in tally["failed"])
@@ -99,10 +104,25 @@ def _guided_text(size: Size) -> Figure:
     return _told(total, runs * processes, note)
 
 
+def _long_text(size: Size) -> Figure:
+    length = size.of(1 << 10, 1 << 16)
+    tally = long.grow(length)
+    worst, slowest = tally.worst, tally.slowest
+    shown = (
+        f"{tally.pairs:,} pairs of texts, {len(tally.failed)} failures, at most {worst.times:.0f} times the time"
+    )
+    lines = (
+        f"the longer text has {long.TIMES * length:,} bytes, {long.TIMES} times the shorter; worst: {worst.of}",
+        f"slowest: {slowest.of}, {slowest.seconds:.2f} s",
+    )
+    holds = not tally.failed and (worst.times <= long.MOST_TIMES or not size.full)
+    return Figure(shown, holds, (*lines, *tally.failed[:_SHOWN]))
+
+
 def _start(place: Path, runs: int, seed: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "trust.guided", str(place), str(runs), str(seed)]
-    log = (place / "log").open("wb")
-    return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
+    with (place / "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1])
 
 
 def _read_told(place: Path) -> dict[str, Any]:
@@ -117,6 +137,8 @@ def _read_told(place: Path) -> dict[str, Any]:
 
 _FAST = f"no exception but ValueError, no hang, at most {1e3 * fuzz.MOST_SECONDS:.0f} ms of processor time each"
 
+_GROWTH = f"a megabyte of one piece takes at most {long.MOST_TIMES} times what a 16th of it takes"
+
 ROWS: list[Row] = [
     Row("judge", "two judges", "two independent judges agree on 100,000 cases a task and style", _agreement),
     Row(
@@ -129,4 +151,5 @@ ROWS: list[Row] = [
         "judge", "guided text", f"50,000 texts a core, found by atheris as they reach new code: {_FAST}",
         _guided_text, needs="atheris",
     ),
+    Row("judge", "long text", _GROWTH, _long_text),
 ]  # fmt: skip

@@ -33,7 +33,7 @@ TEXTS = st.one_of(
 def read_drawn(job: Job) -> Tally:
     """Let hypothesis draw ``stop - start`` texts, another stretch for each ``start``, and read them."""
     tally = Tally()
-    with watched() as read:
+    with watched(job.most) as read:
 
         @seed(job.seed * 1_000_003 + job.start)
         @settings(
