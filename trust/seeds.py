@@ -5,9 +5,10 @@ alike, n * n / N pairs are equal in the mean, and they are spread like a Poisson
 """
 
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import exp, lgamma, log
-from typing import Any, NamedTuple
+from operator import eq
+from typing import NamedTuple
 
 from aritmo.numbers.randomness import split_of
 from aritmo.numbers.search import list_order3
@@ -20,16 +21,15 @@ _PRIMES_OF_7_DIGITS = 664_579 - 78_498
 """The primes below 10**7 (OEIS A006880) less those below 10**6."""
 RARE = 1e-5
 """How seldom chance may give as many equal pairs as were found, or more."""
-_ORDER_5 = "squares of order 5"
 
 
 class Space(NamedTuple):
-    """What is drawn, and the chance that two draws of two seeds are the same item."""
+    """What is drawn, and the chance that two draws of two seeds are the same item, None where it is not known."""
 
     task: str
     options: TaskOptions
     draws: int
-    chance: float
+    chance: float | None
 
 
 class Shared(NamedTuple):
@@ -44,8 +44,6 @@ class Shared(NamedTuple):
     @property
     def odds(self) -> float:
         """How probable it is that chance gives so many pairs or more: the upper end of a Poisson distribution."""
-        if not self.expected:
-            return float(not self.pairs)
         mean, most = self.expected, max(self.pairs, int(self.expected)) + 20 + int(20 * self.expected**0.5)
         return sum(exp(k * log(mean) - mean - lgamma(k + 1)) for k in range(self.pairs, most))
 
@@ -62,24 +60,35 @@ def spaces(count: int) -> dict[str, Space]:
         "decomposition": Space("decomposition", TaskOptions(6, 6), count, 1 / (900_000 * train)),
         "primality": Space("primality", TaskOptions(7, 7), count, even / train),
         "squares of order 3": Space("squares", TaskOptions(order=(3,), below=_BOUND), count // 8, 1 / classes),
-        # So many squares stand around each centre that no two draws should be one.
-        _ORDER_5: Space("squares", TaskOptions(order=(5,), below=_BOUND), count // 8, 0.0),
+        "squares of order 5": Space("squares", TaskOptions(order=(5,), below=_BOUND), count // 8, None),
     }
 
 
 def shared(name: str, space: Space) -> list[Shared]:
-    """Count what each two neighbouring seeds have in common."""
+    """Count what each two neighbouring seeds have in common.
+
+    Where the size of a space is not known, chance is what seeds that are no neighbours share in the mean; one pair
+    more is counted, so that it is not nothing where they share none.
+    """
     task = TASKS[space.task]
-    keys = {
-        seed: [task.key(problem) for problem in task.problems("train", seed, 0, space.draws, space.options)]
+    keys = [
+        [task.key(problem) for problem in task.problems("train", seed, 0, space.draws, space.options)]
         for seed in SEEDS
+    ]
+    assert all(len(mine) == space.draws for mine in keys)
+    many = [Counter(mine) for mine in keys]
+    pairs = {
+        (one, other): sum(many[one][key] for key in keys[other])
+        for one, other in combinations(range(len(SEEDS)), 2)
+        if other == one + 1 or space.chance is None
     }
+    if space.chance is None:
+        apart = [count for (one, other), count in pairs.items() if other > one + 1]
+        expected = (1 + sum(apart)) / len(apart)
+    else:
+        expected = space.draws**2 * space.chance
     found = []
-    for seeds in pairwise(SEEDS):
-        first, second = (keys[seed] for seed in seeds)
-        assert len(first) == len(second) == space.draws
-        many: Counter[Any] = Counter(first)
-        pairs = sum(many[key] for key in second)
-        in_place = sum(one == other for one, other in zip(first, second, strict=True))
-        found.append(Shared(name, seeds, pairs, space.draws**2 * space.chance, in_place))
+    for one, other in pairwise(range(len(SEEDS))):
+        in_place = sum(map(eq, keys[one], keys[other]))
+        found.append(Shared(name, (SEEDS[one], SEEDS[other]), pairs[one, other], expected, in_place))
     return found
