@@ -1,7 +1,7 @@
 """Texts that atheris finds, led by the code that each of them reaches.
 
 It runs in a process of its own, which it ends itself: ``python -m trust.guided FOLDER RUNS SEED``. What reached
-new code is left in the folder, for ``read_all`` to read again without the instruments, on the clock.
+new code is left in the folder, beside what it began with, for ``read_all`` to read again without the instruments.
 """
 
 import json
@@ -16,16 +16,13 @@ FOUND = "found"
 
 
 def fuzz(folder: Path, runs: int, seed: int) -> None:
-    """Let atheris make so many texts and read them; never returns."""
+    """Let atheris make so many texts out of those in the folder, and read them; never returns."""
     import atheris
 
     with atheris.instrument_imports(include=["aritmo"]):
         from trust import fuzz as reading
     known = reading.targets(Path(tempfile.mkdtemp(dir=folder)))
     tally: dict[str, Any] = {"texts": 0, "failed": []}
-    (folder / FOUND).mkdir()
-    for number, text in enumerate(reading.texts_of(seed, 0, 300)):
-        (folder / FOUND / f"begun-{number:03}").write_bytes(text)
 
     def read(data: bytes) -> None:
         error = reading.read_each(known, bytes(data), tally["texts"])

@@ -88,8 +88,8 @@ def _guided_text(size: Size) -> Figure:
     runs, processes = size.of(1_000, 50_000), max(1, size.workers)
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / str(number) for number in range(processes)]
-        for place in places:
-            place.mkdir()
+        for number, place in enumerate(places):
+            _begin(place, number, size.of(5, 30))
         started = [_start(place, runs, size.seed * processes + number) for number, place in enumerate(places)]
         for process in started:
             process.wait()
@@ -117,6 +117,14 @@ def _long_text(size: Size) -> Figure:
     )
     holds = not tally.failed and (worst.times <= long.MOST_TIMES or not size.full)
     return Figure(shown, holds, (*lines, *tally.failed[:_SHOWN]))
+
+
+def _begin(place: Path, number: int, groups: int) -> None:
+    """Write the texts that a process of atheris begins with."""
+    (place / FOUND).mkdir(parents=True)
+    texts = (text for group in range(groups) for text in fuzz.texts_of(number, group, 20))
+    for at, text in enumerate(texts):
+        (place / FOUND / f"begun-{at:03}").write_bytes(text)
 
 
 def _start(place: Path, runs: int, seed: int) -> "subprocess.Popen[bytes]":

@@ -32,9 +32,9 @@ class Stream(NamedTuple):
 def streams(below: int) -> list[Stream]:
     """Return what is streamed; squares of order 3 have their cells below a bound."""
     return [
-        Stream("addition", "addition", TaskOptions(1, 12), 0.35),
+        Stream("addition", "addition", TaskOptions(1, 12), 0.4),
         Stream("decomposition", "decomposition", TaskOptions(1, 12), 0.2),
-        Stream("primality", "primality", TaskOptions(1, 12), 0.15),
+        Stream("primality", "primality", TaskOptions(1, 7), 0.1),
         Stream("squares of order 3", "squares", TaskOptions(order=(3,), below=below), 0.2),
         Stream("squares of orders 4 to 7", "squares", TaskOptions(order=(4, 5, 6, 7), below=20_000), 0.1),
     ]
