@@ -24,7 +24,7 @@ check: ## what a change has to pass: style, types, tests (the docs are checked b
 	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
 
 trust: ## what aritmo promises, measured: the table of figures, in under an hour on two cores
-	@$(SETUP) test
+	@$(SETUP) trust
 	@OMP_NUM_THREADS=1 .venv/bin/python -m trust
 
 format: ## put the code in shape

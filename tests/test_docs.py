@@ -28,6 +28,7 @@ PAIRS = [
     ("docs/threats.md", "docs/amenazas.md"),
     ("docs/tools.md", "docs/herramientas.md"),
     ("docs/tokenizer.md", "docs/tokenizador.md"),
+    ("docs/trust.md", "docs/confianza.md"),
 ]
 GUIDES = PAIRS[1]
 COMMAND = typer.main.get_command(app)

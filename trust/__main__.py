@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aritmo.workers import cores
 from trust.rows import Size
-from trust.table import choose, print_rows, write_table
+from trust.table import choose, print_rows, total_of, write_table
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     size = Size(not given.small, given.workers, given.seed)
     results = print_rows(rows, size, lambda line: print(line, flush=True))
     failed = [result.row.name for result in results if not result.figure.holds]
-    print(f"\n{len(results) - len(failed)} of {len(results)} rows hold, {sum(r.seconds for r in results):,.0f} s")
+    print(f"\n{len(results) - len(failed)} of {len(results)} rows hold; {total_of(results)}")
     if given.out:
         print(write_table(given.out, results, size))
     return 1 if failed else 0

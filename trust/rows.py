@@ -39,9 +39,13 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One promise: its group and short name, what is aimed at in words, and the check."""
+    """One promise: its group and short name, what is aimed at in words, and the check.
+
+    ``needs`` is a module without which it cannot be checked, and so does not hold.
+    """
 
     group: str
     name: str
     aim: str
     check: Callable[[Size], Figure]
+    needs: str | None = None

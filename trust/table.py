@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,21 +17,23 @@ from trust.rows import Figure, Row, Size
 
 ROWS: list[Row] = [*judge.ROWS, *repeatable.ROWS, *survives.ROWS, *safe.ROWS, *play.ROWS, *large.ROWS]
 
-_HEAD = ("row", "figure", "aim", "holds", "seconds")
-_WIDTHS = (30, 44, 44, 5, 7)
+_HEAD = ("row", "figure", "aim", "holds", "seconds", "of processors")
+_WIDTHS = (16, 44, 44, 5, 7, 13)
 
 
 class Result(NamedTuple):
-    """A row, what came out, and the seconds of the clock that it took."""
+    """A row, what came out, and the seconds that it took: of the clock, and of processors in all its processes."""
 
     row: Row
     figure: Figure
     seconds: float
+    processor_seconds: float
 
     @property
     def cells(self) -> tuple[str, ...]:
         holds = "yes" if self.figure.holds else "NO"
-        return self.row.name, self.figure.shown, self.row.aim, holds, f"{self.seconds:,.1f}"
+        seconds = (f"{self.seconds:,.1f}", f"{self.processor_seconds:,.1f}")
+        return self.row.name, self.figure.shown, self.row.aim, holds, *seconds
 
 
 def choose(names: Sequence[str]) -> list[Row]:
@@ -46,12 +49,19 @@ def choose(names: Sequence[str]) -> list[Row]:
 
 def check(row: Row, size: Size) -> Result:
     """Check a row. A check that fails to run is a row that does not hold; Ctrl-C goes through."""
-    began = time.monotonic()
+    began, worked = time.monotonic(), _processor_seconds()
+    if row.needs and find_spec(row.needs) is None:
+        return Result(row, Figure(f"{row.needs} is not there: pip install 'aritmo[trust]'", False), 0.0, 0.0)
     try:
         figure = row.check(size)
     except Exception as error:
         figure = Figure(f"failed: {type(error).__name__}", False, (f"{type(error).__name__}: {error}",))
-    return Result(row, figure, time.monotonic() - began)
+    return Result(row, figure, time.monotonic() - began, _processor_seconds() - worked)
+
+
+def _processor_seconds() -> float:
+    """Return what this process and those that it started and that have ended have spent."""
+    return sum(os.times()[:4])
 
 
 def print_rows(rows: Iterable[Row], size: Size, say: Callable[[str], None] = print) -> list[Result]:
@@ -80,6 +90,12 @@ def _line(cells: Sequence[str]) -> str:
     )
 
 
+def total_of(results: Sequence[Result]) -> str:
+    """Return what all rows took, in words."""
+    seconds = sum(result.seconds for result in results)
+    return f"{seconds:,.0f} seconds, {sum(result.processor_seconds for result in results):,.0f} of processors"
+
+
 def write_table(folder: Path, results: Sequence[Result], size: Size) -> Path:
     """Write the table into a folder as ``trust_[cores]_[date].md`` and return its path."""
     today = datetime.now(UTC).date().isoformat()
@@ -97,7 +113,7 @@ def _page(results: Sequence[Result], size: Size, today: str) -> str:
     lines = [
         "# Trust, in figures",
         "",
-        f"{machine}, {today}, seed {size.seed}; `{command}`. Seconds are of the clock.",
+        f"{machine}, {today}, seed {size.seed}; `{command}`. Seconds are of the clock, then of processors.",
         "",
         f"| group | {' | '.join(_HEAD)} |",
         f"|---|{'---|' * len(_HEAD)}",
@@ -109,6 +125,5 @@ def _page(results: Sequence[Result], size: Size, today: str) -> str:
         if result.figure.details:
             lines += ["", f"**{result.row.name}**", "", *(f"* {detail}" for detail in result.figure.details)]
     holding = sum(result.figure.holds for result in results)
-    total = sum(result.seconds for result in results)
-    lines += ["", f"{holding} of {len(results)} rows hold; {total:,.0f} seconds in all."]
+    lines += ["", f"{holding} of {len(results)} rows hold; {total_of(results)}."]
     return "\n".join(lines) + "\n"

@@ -24,7 +24,10 @@ def place_name(place: int) -> str:
     Raises ValueError past the last named place.
     """
     if not 0 <= place < MAX_PLACES:
-        raise ValueError(f"no name for decimal place {place}: use numbers of at most {MAX_PLACES} digits")
+        raise ValueError(
+            f"no name for decimal place {place}: numbers and their sums have at most {MAX_PLACES} digits here, "
+            f"so use shorter ones"
+        )
     group, within = divmod(place, 3)
     if group == 0:
         return ("ones", "tens", "hundreds")[within]

@@ -83,7 +83,7 @@ def keys_of(squares: Cells, kind: Kind) -> Keys:
 
     Raises ValueError for a kind that there is not, and for cells of 2**61 / n**2 or more, whose sums overflow.
     """
-    bound = 2**61 // squares.shape[1] ** 2
+    bound = cells_below(squares.shape[1])
     if squares.size and max(int(squares.max()), -int(squares.min())) >= bound:
         raise ValueError(
             f"keys of order {squares.shape[1]} are made of cells below {bound}; leave out squares with larger ones"
@@ -96,6 +96,11 @@ def keys_of(squares: Cells, kind: Kind) -> Keys:
     for chunk in _chunks(squares):
         keys += patterns(chunk) if kind == "K5" else _digests(each[kind](chunk))
     return Keys(np.arange(len(squares)), keys)
+
+
+def cells_below(order: int) -> int:
+    """Return the bound below which the cells of a square of an order have keys: no sum of them overflows."""
+    return 2**61 // order**2
 
 
 def _known(kind: Kind) -> Kind:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from io import BytesIO
@@ -343,7 +344,8 @@ def _json_row(row: Any, place: str) -> list[int]:
 
 def _from_numpy(data: bytes, name: str) -> Iterator[tuple[str, Cells]]:
     try:
-        array = np.load(BytesIO(data), allow_pickle=False)
+        with warnings.catch_warnings(action="ignore"):  # headers of very old files
+            array = np.load(BytesIO(data), allow_pickle=False)
     except Exception:  # a damaged header makes numpy raise errors of many kinds
         raise ValueError(f"{name} is no .npy file of integers; save it with numpy.save") from None
     if array.dtype.kind not in "iu":

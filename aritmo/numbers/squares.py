@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,24 +110,46 @@ def check_square(cells: NDArray[np.int64] | Sequence[Sequence[int]], nested: boo
 
 
 class _KnownPrimes:
-    """Tell primes by a table that grows once so many cells were asked for that it pays for itself."""
+    """Tell primes by a table that grows once so many cells were asked for that it pays for itself.
+
+    It grows step by step, so that no square waits long for the work that was saved on others.
+    """
 
     _LARGEST = 1 << 25
     _PER_CELL = 400
     """So many numbers are sieved in the time of one proof, the start of the compiler not counted."""
+    _STEP = 1 << 19
 
     def __init__(self) -> None:
-        self._table = sieve(1)
+        self._table = np.zeros(0, dtype=np.bool_)
+        self._known = 0
         self._asked = 0
 
     def __call__(self, cells: Cells) -> NDArray[np.bool_]:
         self._asked += cells.size
         top = int(cells.max())
-        if top >= self._table.size:
-            if top >= min(self._LARGEST, self._PER_CELL * self._asked):
-                return are_prime(cells)
-            self._table = sieve(1 << top.bit_length())
+        if self._known <= top < min(self._LARGEST, self._PER_CELL * self._asked):
+            steps = 1 + self._PER_CELL * cells.size // self._STEP
+            while steps and self._known <= top:
+                self._grow()
+                steps -= 1
+        if not self._known or top >= self._known:
+            return are_prime(cells)
         return self._table[np.maximum(cells, 0)]
+
+    def _grow(self) -> None:
+        """Sieve one step more."""
+        if not self._known:
+            self._table = np.zeros(self._LARGEST, dtype=np.bool_)  # takes room only as it is written to
+        low, high = self._known, self._known + self._STEP
+        odd = np.ones(self._STEP // 2, dtype=np.bool_)  # odd[i] stands for low + 2i + 1
+        for p in sieve(isqrt(high) + 1).nonzero()[0][1:].tolist():
+            first = max(p * p, -(-low // p) * p)
+            first += p * (first % 2 == 0)
+            odd[(first - low) // 2 :: p] = False
+        self._table[low + 1 : high : 2] = odd
+        self._table[:3] = False, False, True
+        self._known = high
 
 
 _known_primes = _KnownPrimes()

@@ -10,7 +10,8 @@ from aritmo.numbers.columns import MAX_PLACES, PLACE_WORDS, Column, add_columns,
 from aritmo.numbers.randomness import Split, Stream
 from aritmo.tasks.task import TaskOptions, Verdict, draw_problems
 
-_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES, "aligned": 4000}
+_MAX_DIGITS = {"plain": 4000, "tutorial": MAX_PLACES - 1, "aligned": 4000}
+"""Digits of an operand. The sum may have one more, and in a tutorial each of its places needs a name."""
 _NUMBER = r"(0|[1-9][0-9]*)"
 _PROMPT = {
     "plain": re.compile(rf"\s*{_NUMBER}\+{_NUMBER}=\s*"),
@@ -19,10 +20,11 @@ _PROMPT = {
 }
 _ENDING = {"plain": "=", "tutorial": "\n\n", "aligned": "="}
 _ANSWER = {
-    "plain": re.compile(r"\A\s*([0-9]+)(?![0-9])"),
-    "tutorial": re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?![0-9])"),
+    "plain": re.compile(r"\A\s*([0-9]+)(?!\S)"),
+    "tutorial": re.compile(r"RESULT\s+[0-9]+\+[0-9]+=([0-9]+)(?!\S)"),
     "aligned": re.compile(r"\A\s*([0-9]+)\s*\Z"),
 }
+"""Where the answer stands. It is a whole word: 37331.5 is not 37331."""
 
 
 class Sum(NamedTuple):

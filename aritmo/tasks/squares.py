@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from aritmo.numbers.keys import cells_below
 from aritmo.numbers.randomness import Split
 from aritmo.numbers.squares import SquareCheck, check_square, key, line_sums
 from aritmo.tasks import squares_tutorial as tutorial
@@ -271,15 +272,15 @@ def _wanted(ask: Ask, cells: tuple[int, ...], orders: Sequence[int]) -> Wanted |
 
 
 def _number(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and len(word) <= 15):
-        raise ValueError(f"{word[:30]!r} is no number of 1 to 15 digits")
+    if not (word.isascii() and word.isdigit() and len(word) <= 15) or (word[0] == "0" and word != "0"):
+        raise ValueError(f"{word[:30]!r} is no number of 1 to 15 digits without a 0 in front")
     return int(word)
 
 
 def read_rows(lines: list[str]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the (n, n) square that the first lines write, and the lines after it.
 
-    Raises ValueError where they write none of order 3 to MAX_ORDER.
+    Raises ValueError where they write none of order 3 to MAX_ORDER, or one too large to have keys.
     """
     rows: list[list[int]] = []
     for line in lines:
@@ -290,6 +291,9 @@ def read_rows(lines: list[str]) -> tuple[NDArray[np.int64], list[str]]:
         raise ValueError(
             f"{len(rows)} rows of {', '.join(str(len(row)) for row in rows[:5]) or 'no'} numbers are no square"
         )
+    bound = cells_below(len(rows))
+    if largest := next((cell for row in rows for cell in row if cell >= bound), None):
+        raise ValueError(f"{largest} is too large for a square of order {len(rows)}: cells are below {bound}")
     return np.array(rows, dtype=np.int64), lines[len(rows) :]
 
 

@@ -235,4 +235,6 @@ def _passed_over(step: Step, written: Item | None) -> str:
 
 
 def _shown(written: Item | None) -> str:
-    return "nothing" if written is None else str(written)[:30]
+    """Return what stands in the text; what a screen cannot show, or would obey, as escapes."""
+    shown = "nothing" if written is None else str(written)[:30]
+    return shown if shown.isprintable() else repr(shown)

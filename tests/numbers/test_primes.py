@@ -88,6 +88,12 @@ def test_many_cells_agree_with_the_plain_test(top: int) -> None:
     assert are_prime(cells).ravel().tolist() == [is_prime(n) for n in cells.ravel().tolist()]
 
 
+@given(st.lists(st.integers(-5, 2**50 - 1) | st.sampled_from(PSEUDOPRIMES[:4] + COMPOSITES[:4]), min_size=30))
+def test_cells_side_by_side_agree_with_the_plain_test(flat: list[int]) -> None:
+    cells = np.array([*flat, 2**50 - 27, 2**50 - 35, 65_537, 40_961], dtype=np.int64)
+    assert are_prime(cells).tolist() == [is_prime(n) for n in cells.tolist()]
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (1, 1), (2, 3, 4)])
 def test_cells_keep_their_shape(shape: tuple[int, ...]) -> None:
     cells = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) - 2

@@ -137,6 +137,24 @@ def test_a_bad_prompt_is_one_sentence(prompt: str, style: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+def test_the_longest_tutorial_has_a_name_for_each_place_of_its_sum() -> None:
+    nines = "9" * 65
+    problem = task.read_prompt(f"{nines}+{nines}\n\n", "tutorial")
+    assert task.judge(problem, task.completion(problem, "tutorial"), "tutorial").valid
+    with pytest.raises(ValueError, match="an operand of 66 digits is too long for style tutorial: at most 65"):
+        task.read_prompt(f"9{nines}+1\n\n", "tutorial")
+
+
+@pytest.mark.parametrize("tail", [".5", ",5", ".", "e3", "_0", "\u0663", "\x00", "/1"])
+@pytest.mark.parametrize("style", ["plain", "tutorial"])
+def test_a_number_that_goes_on_is_no_answer(style: str, tail: str) -> None:
+    text = task.completion(Sum(8292, 29039), style)
+    result = text.split("\n")[0 if style == "plain" else -1]
+    verdict = task.judge(Sum(8292, 29039), text.replace(result, result + tail), style)
+    assert verdict.answer is None
+    assert not verdict.details["answered"]
+
+
 def test_place_names_go_on_past_the_reports() -> None:
     assert [place_name(i) for i in range(3, 9)] == [
         "thousands", "ten thousands", "hundred thousands", "millions", "ten millions", "hundred millions"

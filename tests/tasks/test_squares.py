@@ -254,6 +254,27 @@ def test_a_bound_is_chosen_that_suits_every_order(orders: tuple[int, ...], bound
 
 
 @pytest.mark.parametrize(
+    "cell", ["0113", "1_13", "1,13", "+113", "１１３", "١١٣", "113.0", "\u200b113", "1\x0013"]
+)
+def test_a_cell_has_one_way_of_being_written(cell: str) -> None:
+    text = task.completion(Square(1, (17, 89, 71, 113, 59, 5, 47, 29, 101)), "listing")
+    assert task.judge(Square(1), text, "listing").valid
+    verdict = task.judge(Square(1), text.replace("113", cell), "listing")
+    assert not verdict.valid
+    assert verdict.answer is None
+
+
+def test_a_square_too_large_to_have_keys_is_unreadable() -> None:
+    rows = [" ".join(str(10**15 - 1 - i) for i in range(49 * j, 49 * j + 49)) for j in range(49)]
+    verdict = task.judge(Square(1), "\n".join(rows), "listing")
+    assert verdict.reasons == (
+        "unreadable: 999999999999999 is too large for a square of order 49: cells are below 960367767269343",
+    )
+    smaller = [row[:-15] + "960367767269342" for row in ["1 " * 48 + "9" * 15] * 49]
+    assert task.judge(Square(1), "\n".join(smaller), "listing").answer is not None
+
+
+@pytest.mark.parametrize(
     "prompt",
     [
         "", "Matrix", "Matrix 0", "Matrix -1", "Matrix 5a", "Matrix ٣", "Matrix " + "9" * 99, "Any matrix 5",

@@ -153,6 +153,7 @@ FAULTS = [
     ("13'1 59'0 05'0 /", "05'0 59'0 13'1 /", "cell 4 of the square is 113; the text has 5"),
     ("71'0 /", "71'0", "cell 3 of the square is /; the text has 113"),
     ("29'0 01'1", "29'0", "cell 9 of the square is 101; the text has nothing"),
+    ("29'0 01'1", "29'0 01'1\x1b[31m", """cell 9 of the square is 101; the text has "01'1\\x1b[31m\""""),
     ("29'0 01'1", "29'0 01'1 59'0", "text after the search"),
 ]
 
