@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := run
-.PHONY: run test test-tools check trust format clean
+.PHONY: run test test-tools check trust format api clean
 
 SETUP := sh scripts/setup.sh
 
@@ -31,6 +31,10 @@ format: ## put the code in shape
 	@$(SETUP) check
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
+
+api: ## pages on every module, class and function, from their docstrings: build/api/index.html
+	@$(SETUP) docs
+	@.venv/bin/pdoc aritmo '!aritmo.__main__' --output-directory build/api
 
 clean: ## remove what was made here, runs aside
 	rm -rf .venv .venv-tools build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,18 +19,26 @@ from aritmo.tasks.addition import Sum
 from aritmo.tasks.squares import Square
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 PAIRS = [
     ("README.md", "README.es.md"),
     ("docs/guide.md", "docs/guia.md"),
     ("docs/playground.md", "docs/juego.md"),
+    ("docs/experiments/README.md", "docs/experimentos/README.md"),
+    ("docs/experiments/squares.md", "docs/experimentos/cuadrados.md"),
+    ("docs/experiments/decomposition.md", "docs/experimentos/descomposicion.md"),
+    ("docs/experiments/addition.md", "docs/experimentos/suma.md"),
+    ("docs/experiments/step-by-step.md", "docs/experimentos/paso-a-paso.md"),
+    ("docs/experiments/primality.md", "docs/experimentos/primos.md"),
     ("docs/probe.md", "docs/sondeo.md"),
     ("docs/threats.md", "docs/amenazas.md"),
     ("docs/tools.md", "docs/herramientas.md"),
     ("docs/tokenizer.md", "docs/tokenizador.md"),
     ("docs/trust.md", "docs/confianza.md"),
 ]
-GUIDES = PAIRS[1]
+ENGLISH_ONLY = {"docs/dependencies.md", "docs/log.md"}
+LANGUAGES = ("experiments", "experimentos")
+"""The folders of the pages on the experiments, one a language."""
 COMMAND = typer.main.get_command(app)
 
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -73,7 +81,7 @@ def understood(line: str) -> dict[str, Any]:
 
 
 DOCUMENTED = {
-    f"{document.name}: {line}": line
+    f"{document.relative_to(ROOT)}: {line}": line
     for document in DOCUMENTS
     for line in command_lines(document)
     if line.startswith("aritmo ")
@@ -81,7 +89,8 @@ DOCUMENTED = {
 
 
 def test_the_documents_are_there() -> None:
-    assert {name for pair in PAIRS for name in pair} <= {str(path.relative_to(ROOT)) for path in DOCUMENTS}
+    paired = {name for pair in PAIRS for name in pair}
+    assert paired | ENGLISH_ONLY == {str(path.relative_to(ROOT)) for path in DOCUMENTS}
     assert len(DOCUMENTED) > 40
 
 
@@ -114,14 +123,14 @@ def test_settings_and_files_in_commands_are_read() -> None:
         load_config(PartConfig, layers, words["override"])
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_targets_exist(document: Path) -> None:
     targets = set(_TARGET.findall((ROOT / "Makefile").read_text("utf-8")))
     assert set(_MAKE.findall(document.read_text("utf-8"))) <= targets
     assert "run" in targets
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_relative_links_resolve(document: Path) -> None:
     for link in _LINK.findall(_BLOCK.sub("", document.read_text("utf-8"))):
         if "://" not in link:
@@ -137,6 +146,15 @@ def test_both_languages_say_the_same(pair: tuple[str, str]) -> None:
     assert command_lines(english) == command_lines(spanish) != []
     assert _headings(english) == _headings(spanish)
     assert _figures(english) == _figures(spanish)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_experiment_has_a_page_with_its_command(language: str) -> None:
+    index = (ROOT / "docs" / language / "README.md").read_text("utf-8")
+    for page in pages(language):
+        if page.name != "README.md":
+            assert f"({page.name})" in index
+            assert any(line.startswith("aritmo run --task") for line in command_lines(page)), page.name
 
 
 def _headings(document: Path) -> list[int]:
@@ -161,7 +179,16 @@ def test_help_shows_an_example_that_works(path: tuple[str, ...]) -> None:
     understood(example.removeprefix("Example: "))
 
 
-@pytest.mark.parametrize("name", GUIDES)
+def pages(language: str) -> list[Path]:
+    """Return the pages on the experiments in a language."""
+    return [document for document in DOCUMENTS if document.parent.name == language]
+
+
+def page_blocks(language: str) -> list[str]:
+    return [block for page in pages(language) for block in blocks(page)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     ("task", "style", "problem"),
     [
@@ -174,25 +201,25 @@ def test_help_shows_an_example_that_works(path: tuple[str, ...]) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_guide_shows_what_a_model_sees(name: str, task: str, style: str, problem: Any) -> None:
+def test_the_pages_show_what_a_model_sees(language: str, task: str, style: str, problem: Any) -> None:
     found, _ = find_task(task, style)
     text = found.prompt(problem, style) + found.completion(problem, style)
-    assert f"{text.rstrip()}\n" in blocks(ROOT / name)
+    assert f"{text.rstrip()}\n" in page_blocks(language)
 
 
-def test_the_guide_shows_every_style() -> None:
+def test_the_pages_show_every_style() -> None:
     from aritmo.tasks import TASKS
 
-    for name in GUIDES:
-        text = (ROOT / name).read_text("utf-8")
+    for language in LANGUAGES:
+        text = "".join(page.read_text("utf-8") for page in pages(language))
         assert all(
             f"`{style}`" in text for task in TASKS.values() if task.name != "primality" for style in task.styles
         )
 
 
-@pytest.mark.parametrize("name", GUIDES)
-def test_the_guide_quotes_the_verdict_on_prueba_3(name: str) -> None:
-    found = blocks(ROOT / name)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pages_quote_the_verdict_on_prueba_3(language: str) -> None:
+    found = page_blocks(language)
     record = next(json.loads(block) for block in found if block.startswith("{"))
     task, style = find_task(record["task"], record["style"])
     verdict = task.judge(task.read_prompt(record["prompt"], style), record["text"], style)
@@ -211,5 +238,5 @@ def test_the_tables_on_the_tokenizer_are_those_of_the_results(name: str, languag
     assert table(alike, language) in (ROOT / name).read_text("utf-8")
 
 
-def test_the_square_in_the_guide_is_valid() -> None:
+def test_the_square_on_the_pages_is_valid() -> None:
     assert check_square(Square(5001, (17, 89, 71, 113, 59, 5, 47, 29, 101)).array).valid
