@@ -34,7 +34,7 @@ format: ## put the code in shape
 
 api: ## pages on every module, class and function, from their docstrings: build/api/index.html
 	@$(SETUP) docs
-	@.venv/bin/pdoc aritmo '!aritmo.__main__' --output-directory build/api
+	@.venv/bin/python scripts/api_docs.py build/api
 
 clean: ## remove what was made here, runs aside
 	rm -rf .venv .venv-tools build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,40 @@
+"""Write pages on every module of aritmo from its docstrings, with pdoc: `python scripts/api_docs.py build/api`.
+
+A module that needs what is not installed here (a GPU's Triton, an extra) is named and left out.
+"""
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import pdoc
+
+import aritmo
+
+
+def left_out() -> list[str]:
+    """Return the modules that cannot be imported here. ``__main__`` is none: it would run the command."""
+    names = [
+        module.name for module in pkgutil.walk_packages(aritmo.__path__, "aritmo.", onerror=lambda name: None)
+    ]
+    missing = []
+    for name in names:
+        if name.endswith("__main__") or name.startswith(tuple(f"{gone}." for gone in missing)):
+            continue
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            print(f"left out: {name} ({error})")
+            missing.append(name)
+    return missing
+
+
+def main() -> None:
+    out = Path(sys.argv[1] if len(sys.argv) > 1 else "build/api")
+    pdoc.pdoc("aritmo", *(f"!{name}" for name in left_out()), output_directory=out)
+    print(f"pages: {out / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()
