@@ -10,18 +10,18 @@ run: ## build corpora, train, write, judge, report: about five minutes, no GPU
 
 test: ## all tests, on every core
 	@$(SETUP) test
-	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist worksteal
 
 test-tools: ## the bridges to other tools against the real libraries, in an environment of their own
 	@$(SETUP) test-tools .venv-tools
-	@OMP_NUM_THREADS=1 .venv-tools/bin/pytest -n auto tests/bridges
+	@OMP_NUM_THREADS=1 .venv-tools/bin/pytest -n auto --dist worksteal tests/bridges
 
 check: ## what a change has to pass: style, types, tests (the docs are checked by tests/test_docs.py)
 	@$(SETUP) check
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist worksteal
 
 trust: ## what aritmo promises, measured: the table of figures, in under an hour on two cores
 	@$(SETUP) trust

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from aritmo.cli.output import Json, print_json, print_table
+from aritmo.screen import show
 
 
 def register(root: typer.Typer) -> None:
@@ -58,7 +59,7 @@ def improve(
     }  # fmt: skip
     layers = [{"training": settings_of(Path(run))}, *([read_yaml(config)] if config else [])]
     settings = load_config(ImproveConfig, layers, override or [], given)
-    done = improve_model(run, corpus, settings, out, lambda line: typer.echo(line, err=json))
+    done = improve_model(run, corpus, settings, out, lambda line: show(line, err=json))
     if done is None:
         typer.echo("aritmo: stopped and saved; the same command goes on", err=True)
         raise typer.Exit(130)
@@ -68,9 +69,7 @@ def improve(
         _show(done)
     last = done[-1]
     if "after" not in last:
-        typer.echo(
-            f"aritmo: nothing that it wrote on {last['level']} holds, so there is nothing to learn", err=True
-        )
+        show(f"aritmo: nothing that it wrote on {last['level']} holds, so there is nothing to learn", err=True)
         raise typer.Exit(1)
 
 

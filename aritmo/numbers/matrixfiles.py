@@ -143,9 +143,11 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
 def _whole(head: list[bytes], file: BinaryIO, most: int, name: str) -> bytes:
     """Return a file that is read in one piece. Raises ValueError where that is more than ``most`` bytes."""
     begun = b"".join(head)
-    large = file.seekable() and file.seek(0, os.SEEK_END) > most
-    if not large and file.seekable():
-        file.seek(len(begun))
+    large = False
+    if file.seekable():
+        at = file.tell()  # A byte order mark was left out of ``head``.
+        large = file.seek(0, os.SEEK_END) > most
+        file.seek(at)
     data = begun + (b"" if large else file.read(most - len(begun) + 1))
     if large or len(data) > most:
         raise ValueError(f"{name} holds more than {size(most)}; give files of less, or rows of numbers as text")

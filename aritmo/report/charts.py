@@ -158,7 +158,8 @@ def heat_map(by_length: Sequence[Sequence[int]]) -> HeatMap | None:
     if not rows:
         return None
     least, places = min(min(row[:2]) for row in rows), max(max(row[:2]) for row in rows)
-    width = next(m * 10**e for e in count() for m in (1, 2, 5) if places - least < _MOST_BINS * m * 10**e)
+    widths = (m * 10**e for e in count() for m in (1, 2, 5))
+    width = next(w for w in widths if (places - 1) // w - (least - 1) // w < _MOST_BINS)
     skipped = (least - 1) // width
     counts: dict[tuple[int, int], list[int]] = {}
     for a, b, right, of in rows:

@@ -158,8 +158,9 @@ def test_an_address_that_asks_to_wait_is_waited_for_by_all(
     waits: list[float] = []
     monkeypatch.setattr(endpoint._stopped, "wait", lambda seconds: waits.append(seconds))
     assert list(endpoint.write(ITEMS, 0, 0)) == WANTED
-    # Once after the refusal and again before the next try; those asked from then on wait too.
-    assert len([seconds for seconds in waits if 60 < seconds <= 70]) >= len(ITEMS)
+    # Once after the refusal and again before the next try; those asked from then on wait too, and only the one
+    # that was asked beside it may be on its way already.
+    assert len([seconds for seconds in waits if 60 < seconds <= 70]) >= len(ITEMS) - 1
 
 
 def test_an_address_that_asks_to_wait_too_long_is_given_up(server: Server) -> None:
