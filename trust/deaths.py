@@ -300,25 +300,28 @@ def _live(
     """Run a command to its end, in a copy of the process that does nothing else."""
     status, counts = 1, Counter[str]()
     try:
-        for number in (0, 1, 2):
-            os.dup2(os.open(os.devnull, os.O_RDONLY) if not number else log, number)
-        os.chdir(home)
-        sys.argv = ["aritmo", *work.words]
-        _count(counts)
-        if most is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-        if counting or stop_at is not None:
-            sys.addaudithook(_points(home, counts, tell, go, stop_at))
-        aritmo()
-    except SystemExit as error:
-        status = int(error.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
+        try:
+            for number in (0, 1, 2):
+                os.dup2(os.open(os.devnull, os.O_RDONLY) if not number else log, number)
+            os.chdir(home)
+            sys.argv = ["aritmo", *work.words]
+            _count(counts)
+            if most is not None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            if counting or stop_at is not None:
+                sys.addaudithook(_points(home, counts, tell, go, stop_at))
+            aritmo()
+        except SystemExit as error:
+            status = int(error.code or 0)
+        except BaseException:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os.write(tell, f"\n{json.dumps(counts)}\n".encode())
+    finally:
+        # SIGTERM may come as late as above, and is an exception then: it must not lead out of here, where the disk
+        # of the process that this is a copy of would be cleared away.
         os._exit(status)
 
 
