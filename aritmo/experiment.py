@@ -30,7 +30,7 @@ from aritmo.packing import LossOn, pack
 from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
-from aritmo.tokens import Numbers, check_covers, task_tokenizer, token_borders
+from aritmo.tokens import Numbers, check_covers, learned_pieces, task_tokenizer
 from aritmo.training import TrainingConfig, TrainingResult, train
 from aritmo.verdicts import judge_run
 
@@ -363,15 +363,11 @@ def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: s
         raise ValueError(f"loss_on: got {loss_on!r}, allowed {', '.join(get_args(LossOn))}")
     tokenizer = task_tokenizer(tokens) if tokens in get_args(Numbers) else open_tokenizer(tokens)
     for example in Corpus(folder).examples(split_named(split), wanted):
-        prompt, completion = (token_borders(tokenizer, text) for text in (example.prompt, example.completion))
-        learned = loss_on == "text"
-        pieces = [(piece, learned and place > 0) for place, piece in enumerate(prompt)]
-        pieces += [(piece, True) for piece in (*completion, str(tokenizer.eos_token))]
         yield {
             "prompt": example.prompt,
             "completion": example.completion,
             "meta": example.meta,
-            "tokens": pieces,
+            "tokens": learned_pieces(tokenizer, example.prompt, example.completion, loss_on == "text"),
         }
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from glob import escape
 from hashlib import sha256
@@ -49,6 +49,11 @@ def write_beside(path: Path, content: str | bytes, synced: bool = False) -> None
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON value, whole or not at all, readable and with keys in the order given."""
     write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write JSON values, one a line, as ``write_whole`` does."""
+    write_whole(path, "".join(json.dumps(value) + "\n" for value in values))
 
 
 def sync(path: Path) -> None:

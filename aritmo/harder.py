@@ -5,13 +5,13 @@ corpus' own bound once more. Level 0 is the corpus itself.
 """
 
 from collections.abc import Iterator, Set
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count, islice
 from typing import Any
 
 from aritmo.corpus import Corpus
 from aritmo.numbers.randomness import Split, split_of
-from aritmo.tasks import TaskOptions
+from aritmo.tasks import TaskOptions, write_example
 from aritmo.tasks.squares import Squares
 
 TASKS_MADE_HARDER = ("addition", "decomposition", "squares")
@@ -100,15 +100,9 @@ class Levels:
             if len(drawn) < _AT_ONCE or idle == _PATIENCE:
                 return
 
-    def row(self, place: int, problem: Any, text: str) -> dict[str, Any]:
-        """Return a problem with a text on it as a corpus' row."""
-        task, style = self.task, self.style
-        meta = {"task": task.name, "style": style, "family": task.family(problem), "key": task.key(problem)}
-        return {"prompt": task.prompt(problem, style), "completion": text, "meta": meta | {"index": place}}
-
-    def right_row(self, place: int, problem: Any) -> dict[str, Any]:
-        """Return a problem with its right text as a corpus' row."""
-        return self.row(place, problem, self.task.completion(problem, self.style))
+    def row(self, place: int, problem: Any, text: str | None = None) -> dict[str, Any]:
+        """Return a problem with a text on it, its right one where none is given, as a corpus' row."""
+        return asdict(write_example(self.task, problem, self.style, place, text))
 
     def _size(self, problem: Any) -> int:
         """Return the greatest cell of a square, or the digits of the longest number."""

@@ -25,7 +25,7 @@ from aritmo.corpus import Corpus
 from aritmo.distributed import place
 from aritmo.evidence import Evidence, keep
 from aritmo.experiment import PartConfig, newest_model, open_to_write, train_alone
-from aritmo.files import check_free, write_json, write_whole
+from aritmo.files import check_free, write_json, write_json_lines
 from aritmo.filling import Asking, Filling, records_of, weights_of
 from aritmo.harder import Levels
 from aritmo.judging import judge_samples
@@ -96,8 +96,7 @@ def improve(start: str, corpus: Path, config: ImproveConfig, out: Path, say: Say
         if done is None:
             return None
         rounds.append(done)
-        lines = "".join(json.dumps(line) + "\n" for line in rounds)
-        write_whole(out / METRICS, lines)
+        write_json_lines(out / METRICS, rounds)
         if not done["kept"]["count"]:
             break
     return rounds
@@ -213,8 +212,7 @@ class _Work:
         )  # fmt: skip
         held = keep(written, config.evidence, config.agree)
         examples = [self._levels.row(place, asked[one.prompt], one.text) for place, one in enumerate(held)]
-        lines = "".join(json.dumps(line) + "\n" for line in examples)
-        write_whole(folder / "kept.jsonl", lines)
+        write_json_lines(folder / "kept.jsonl", examples)
         right = sum(one.right for one in held)
         return examples, {"kept": share(len(held), len(problems)), "kept_right": right, "written": len(written)}
 
@@ -225,8 +223,8 @@ class _Work:
         seed = seed_of("improve", self._config.seed, "validation", number)
         beside = self._levels.draw(level, self._tops[number - 1], "validation", seed, self._config.tests)
         held: dict[Split, list[Record]] = {
-            "validation": [self._levels.right_row(*pair) for pair in enumerate(beside)],
-            "test": [self._levels.right_row(*pair) for pair in enumerate(self._tests[level])],
+            "validation": [self._levels.row(*pair) for pair in enumerate(beside)],
+            "test": [self._levels.row(*pair) for pair in enumerate(self._tests[level])],
         }
         return mix(self._corpus, made, held, self._config.share, self._levels.said(level), folder / "corpus")
 

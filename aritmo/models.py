@@ -30,6 +30,7 @@ from transformers.utils import logging as transformers_logging
 from aritmo.adapters import add_adapter, base_of, check_extra, is_adapter, put_on, quantised
 from aritmo.files import check_name, read_bounded, size
 from aritmo.numbers.randomness import seed_of
+from aritmo.screen import first_line
 from aritmo.shipped import SHIPPED, shipped_folder
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -290,7 +291,7 @@ def _check_named(folder: Path) -> None:
     try:
         names = set(json.loads(read_bounded(index, _TOLD))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{index} is no index of weights ({_first_line(error)}); fetch the model again") from None
+        raise ValueError(f"{index} is no index of weights ({first_line(error)}); fetch the model again") from None
     for name in names:
         check_name(name, str(index))
 
@@ -301,7 +302,7 @@ def _config(name: str, source: str) -> PretrainedConfig:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         if Path(source).is_dir():
             raise ValueError(
-                f"the config.json of model {name} is not one that transformers knows ({_first_line(error)})"
+                f"the config.json of model {name} is not one that transformers knows ({first_line(error)})"
             ) from error
         raise _unreachable(name) from error
     attention = getattr(config, "_attn_implementation", None)
@@ -323,7 +324,7 @@ def _tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception
         raise ValueError(
-            f"model {name} has no tokenizer that can be read beside its weights ({_first_line(error)}); "
+            f"model {name} has no tokenizer that can be read beside its weights ({first_line(error)}); "
             "put its tokenizer.json there"
         ) from error
 
@@ -342,12 +343,12 @@ def _weights(name: str, source: str, config: PretrainedConfig, dtype: torch.dtyp
             )
     except SafetensorError as error:
         raise ValueError(
-            f"the weights of model {name} are damaged ({_first_line(error)}); fetch them again"
+            f"the weights of model {name} are damaged ({first_line(error)}); fetch them again"
         ) from error
     except (OSError, RuntimeError, ValueError) as error:
         if Path(source).is_dir():
             raise ValueError(
-                f"the weights of model {name} do not fit its config.json ({_first_line(error)}); fetch both again"
+                f"the weights of model {name} do not fit its config.json ({first_line(error)}); fetch both again"
             ) from error
         raise _unreachable(name) from error
     _check_complete(name, loading)
@@ -369,8 +370,3 @@ def _unreachable(name: str) -> ValueError:
         f"model {name} could not be had from the Hub as safetensors: there is no such model, it is not "
         "public, or there is no network; check the name or give a folder"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".") if lines else type(error).__name__

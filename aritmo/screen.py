@@ -21,6 +21,12 @@ def show(*lines: str, err: bool = False) -> None:
         print(printable(line), file=stream)
 
 
+def first_line(error: Exception, most: int | None = None) -> str:
+    """Return the first line of what an error says, as a clause, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".")[:most] if lines else type(error).__name__
+
+
 def json_line(value: object) -> str:
     """Return a value as one line of JSON in which nothing can act on a terminal; it reads back as it was.
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aritmo.files import size
+from aritmo.screen import first_line
 
 META = pa.struct([(name, pa.string()) for name in ("task", "style", "family", "key")] + [("index", pa.int64())])
 SCHEMA = pa.schema([("prompt", pa.string()), ("completion", pa.string()), ("meta", META)])
@@ -43,10 +44,6 @@ def read_table(path: Path, rows: int) -> pa.Table:
                 batches.append(batch)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise ValueError(
-            f"{path} is no table of a corpus ({_first_line(error)}): build the corpus again"
+            f"{path} is no table of a corpus ({first_line(error, 200)}): build the corpus again"
         ) from None
     return pa.Table.from_batches(batches, SCHEMA)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")[:200]

@@ -130,6 +130,18 @@ def token_borders(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
+def learned_pieces(
+    tokenizer: "PreTrainedTokenizerBase", prompt: str, completion: str, whole: bool
+) -> list[tuple[str, bool]]:
+    """Return the piece of each token of an example, end token last, and whether training counts its loss.
+
+    With ``whole`` the prompt is learned too, but for its first token, which nothing predicts.
+    """
+    asked, written = (token_borders(tokenizer, text) for text in (prompt, completion))
+    pieces = [(piece, whole and place > 0) for place, piece in enumerate(asked)]
+    return pieces + [(piece, True) for piece in (*written, str(tokenizer.eos_token))]
+
+
 def piece_borders(backend: Tokenizer, text: str) -> list[str]:
     """Return what ``token_borders`` does for a tokenizer without transformers around it."""
     ends = [end for _, end in backend.encode(text, add_special_tokens=False).offsets]

@@ -1,7 +1,6 @@
 """The one training loop: deterministic, resumable at any step, the same on one process or several."""
 
 import io
-import json
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import checkpoints
 from aritmo.engine import Engine
-from aritmo.files import write_whole
+from aritmo.files import write_json_lines
 from aritmo.models import Init
 from aritmo.numbers.randomness import seed_of
 from aritmo.packing import LossOn, Packed
@@ -330,8 +329,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             self.run.mkdir(parents=True, exist_ok=True)
             if (path := self.run / METRICS).exists():
-                lines = [line for line in read_jsonl(path) if line["step"] <= self.step]
-                write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+                write_json_lines(path, [line for line in read_jsonl(path) if line["step"] <= self.step])
 
     def _evaluate(self, progress: Progress) -> bool:
         """Write one evaluation line, the held-out loss and what the hook finds; say whether it is the best."""

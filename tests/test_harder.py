@@ -43,7 +43,7 @@ def test_squares_have_a_cell_beyond_the_bound(tmp_path: Path) -> None:
     assert all(1000 <= max(square.cells) < 2000 for square in problems)
     assert {split_of("squares", found.task.family(square)) for square in problems} == {"train"}
     assert found.name(1) == "cells below 2,000"
-    row = found.right_row(0, problems[0])
+    row = found.row(0, problems[0])
     asked = found.task.read_prompt(row["prompt"], "tutorial")
     assert found.task.judge(asked, row["completion"], "tutorial").valid
     with pytest.raises(ValueError, match="below 10,000"):

@@ -118,7 +118,7 @@ def test_work_that_was_stopped_anywhere_goes_on_to_the_same_end(
         return call
 
     monkeypatch.setattr(filling, "written", counted(filling.written))
-    for name in ("write_whole", "write_json", "mix", "train_alone", "save_config"):
+    for name in ("write_json_lines", "write_json", "mix", "train_alone", "save_config"):
         monkeypatch.setattr(improving, name, counted(getattr(improving, name)))
     stops = 0
     for stops in range(100):

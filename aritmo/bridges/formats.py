@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aritmo.bridges import lm_eval
+from aritmo.bridges.problems import says
 from aritmo.corpus import Corpus
 from aritmo.files import new_folder, write_json, write_whole
 from aritmo.numbers.randomness import SPLITS, Split
@@ -58,8 +59,8 @@ def _trl(corpus: Corpus, out: Path, chat: bool) -> None:
                 pair = {"prompt": row["prompt"], "completion": row["completion"]}
                 if chat:
                     pair = {
-                        "prompt": [_says("user", row["prompt"])],
-                        "completion": [_says("assistant", row["completion"])],
+                        "prompt": [says("user", row["prompt"])],
+                        "completion": [says("assistant", row["completion"])],
                     }
                 file.write(_line(pair | {"meta": row["meta"]}) + "\n")
     shutil.copyfile(corpus.folder / "manifest.json", out / MANIFEST)
@@ -90,7 +91,7 @@ def _instruction(row: Row) -> Row:
 
 
 def _messages(row: Row) -> Row:
-    return {"messages": [_says("user", row["prompt"]), _says("assistant", row["completion"])]}
+    return {"messages": [says("user", row["prompt"]), says("assistant", row["completion"])]}
 
 
 def _harness(corpus: Corpus, out: Path, chat: bool) -> None:
@@ -127,10 +128,6 @@ def _array(rows: Iterable[Row]) -> Iterator[str]:
         yield first
     yield from chain.from_iterable((",\n", line) for line in lines)
     yield "\n]\n"
-
-
-def _says(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
 
 
 def _line(value: Row) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from aritmo.config import build
 from aritmo.corpus import CorpusConfig
 from aritmo.numbers.randomness import Split, seed_of, split_named
-from aritmo.tasks import Example, find_task
+from aritmo.tasks import Example, find_task, write_example
 
 FORM = "Write on exactly in the form of the examples."
 BARE = "Write nothing else."
@@ -37,20 +37,7 @@ class Source:
         """Return the examples with these indices, or fewer where there are no more."""
         task, style = find_task(self.task, self.style)
         problems = task.problems(self.split, self.config.seed, start, stop, self.config.options)
-        return [
-            Example(
-                task.prompt(problem, style),
-                task.completion(problem, style),
-                {
-                    "task": task.name,
-                    "style": style,
-                    "family": task.family(problem),
-                    "key": task.key(problem),
-                    "index": index,
-                },
-            )
-            for index, problem in enumerate(problems, start)
-        ]
+        return [write_example(task, problem, style, index) for index, problem in enumerate(problems, start)]
 
     def check_holds(self, count: int) -> None:
         """Raise ValueError unless there are so many examples."""
@@ -92,11 +79,11 @@ def conversation(example: Example, shots: list[Example], tag: str | None = None)
     messages = []
     if shown or tag:
         told = [FORM] * bool(shown) + [TAGGED.format(tag=tag) if tag else BARE]
-        messages.append(_says("system", " ".join(told)))
+        messages.append(says("system", " ".join(told)))
     for shot in shown:
         answer = f"<{tag}>\n{shot.completion}</{tag}>" if tag else shot.completion
-        messages += [_says("user", shot.prompt), _says("assistant", answer)]
-    return [*messages, _says("user", example.prompt)]
+        messages += [says("user", shot.prompt), says("assistant", answer)]
+    return [*messages, says("user", example.prompt)]
 
 
 def written(example: Example, shots: list[Example]) -> str:
@@ -111,5 +98,6 @@ def _shown(example: Example, shots: list[Example]) -> list[Example]:
     return [shot for shot in shots if shot.meta["key"] != example.meta["key"]]
 
 
-def _says(role: str, content: str) -> Message:
+def says(role: str, content: str) -> Message:
+    """Return a message of a chat."""
     return {"role": role, "content": content}

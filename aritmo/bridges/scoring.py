@@ -13,7 +13,6 @@ from typing import Any
 from aritmo.corpus import Corpus
 from aritmo.judging import judge_samples, summarise
 from aritmo.originals import Originals
-from aritmo.tasks import find_task
 from aritmo.tasks.squares import Squares
 from aritmo.verdicts import training_squares
 
@@ -89,8 +88,3 @@ def answer_in(text: str, tag: str | None) -> str | None:
     if match is None or any(f"{mark}{tag}>" in part for part in match.groups() for mark in ("<", "</")):
         return None
     return match[2].removeprefix("\n")
-
-
-def check_style(task: str, style: str | None) -> str:
-    """Return the style, or the task's first. Raises ValueError for a task or style that is not there."""
-    return find_task(task, style)[1]

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from inspect import isgeneratorfunction
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -176,7 +177,7 @@ class _Page:
         """Lay out the buttons of a tab, with what can be tried, and its answer below."""
         with gr.Row(elem_classes="doing"):
             go = gr.Button(self._w[name], variant="primary", scale=0, elem_id=f"do-{name}")
-            streams = answer.__name__ in ("add", "search", "ask")
+            streams = isgeneratorfunction(answer)
             stop = gr.Button(self._w["stop"], scale=0, elem_id=f"stop-{name}") if streams else None
             gr.HTML(f'<span class="try">{self._w["examples"]}</span>', js_on_load=None)
             tries = [pair if isinstance(pair, tuple) else (pair, pair) for pair in examples]

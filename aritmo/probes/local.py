@@ -14,6 +14,7 @@ from aritmo.experiment import newest_model
 from aritmo.models import complete, open_model, open_quantised, open_tokenizer, quiet_transformers
 from aritmo.probes.prompts import Item
 from aritmo.sampling import SamplingConfig, write
+from aritmo.screen import first_line
 from aritmo.tokens import encode_batch
 
 Record = dict[str, Any]
@@ -151,7 +152,7 @@ def open_gguf(
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
     except Exception as error:
         raise ValueError(
-            f"no tokenizer can be read from {path} ({_first_line(error)}): fetch it again, or give --tokenizer"
+            f"no tokenizer can be read from {path} ({first_line(error, 200)}): fetch it again, or give --tokenizer"
         ) from error
     try:
         with _quiet():
@@ -160,8 +161,8 @@ def open_gguf(
             )
     except Exception as error:
         raise ValueError(
-            f"the model in {path} cannot be read ({_first_line(error)}): it is damaged, or transformers does not "
-            "know its architecture as GGUF"
+            f"the model in {path} cannot be read ({first_line(error, 200)}): it is damaged, or transformers does "
+            "not know its architecture as GGUF"
         ) from error
     if lacking := sorted(loading["missing_keys"]):
         raise ValueError(f"{path} lacks {len(lacking):,} of its tensors, such as {lacking[0]}: fetch it again")
@@ -181,8 +182,3 @@ def _quiet() -> Iterator[None]:
     """Keep off the bars that transformers draws of its own, those past its own switch too."""
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         yield
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].strip().rstrip(".")[:200] if lines else type(error).__name__

@@ -8,11 +8,11 @@ from typing import Any
 from aritmo.files import write_whole
 from aritmo.probes.prompts import PROBES, Probe, report_share
 from aritmo.probes.run import ANSWERS, PAGE, model_folders, rewrite
-from aritmo.probes.summary import WAYS
+from aritmo.probes.summary import WAYS, by_probe
 from aritmo.progress import duration
 from aritmo.records import read_jsonl
 from aritmo.report import charts, examples, squares
-from aritmo.report.page import _environment
+from aritmo.report.page import environment
 from aritmo.statistics import share
 
 Record = dict[str, Any]
@@ -76,6 +76,13 @@ class _Model:
         group: Record | None = self.summary["probes"].get(probe, {}).get(way)
         return group
 
+    def first_group(self, probe: str) -> Record | None:
+        """Return what the likeliest texts came to, where there are none what was drawn did."""
+        return next((group for way in WAYS if (group := self.group(probe, way))), None)
+
+    def first_answers(self, probe: str) -> list[Record]:
+        return next((some for way in WAYS if (some := self.answers.get((probe, way)))), [])
+
 
 def write_page(out: Path) -> tuple[Path, list[Record]]:
     """Write the page on all models asked below ``out``; return its path and their summaries.
@@ -87,19 +94,12 @@ def write_page(out: Path) -> tuple[Path, list[Record]]:
     if not answered:
         raise ValueError(f"{out} holds no answers yet: name a model to ask, or another --out")
     models = [
-        _Model(number, summary["settings"]["label"], summary, _by_probe(folder / ANSWERS))
+        _Model(number, summary["settings"]["label"], summary, by_probe(read_jsonl(folder / ANSWERS)))
         for number, (folder, summary) in enumerate(answered)
     ]
-    html = _environment().get_template("probe.html.j2").render(_context(out, models))
+    html = environment().get_template("probe.html.j2").render(_context(out, models))
     write_whole(out / PAGE, html)
     return out / PAGE, [summary for _, summary in answered]
-
-
-def _by_probe(path: Path) -> dict[tuple[str, str], list[Record]]:
-    found: dict[tuple[str, str], list[Record]] = {}
-    for answer in read_jsonl(path):
-        found.setdefault((answer["probe"], answer["way"]), []).append(answer)
-    return found
 
 
 def _context(out: Path, models: Sequence[_Model]) -> Record:
@@ -126,7 +126,7 @@ def _lede(models: Sequence[_Model]) -> str:
 
 
 def _greedy(model: _Model, probe: str) -> Record | None:
-    group = model.group(probe, "greedy") or model.group(probe, "sampled")
+    group = model.first_group(probe)
     return group["right"] if group else None
 
 
@@ -158,33 +158,32 @@ def _prompt(probe: Probe, models: Sequence[_Model]) -> str:
 def _rows(probe: Probe, models: Sequence[_Model]) -> list[Record]:
     """Return a row for each model and way, and one for what the report says where it says something."""
     rows = [
-        {"model": model, "way": way, "right": group["right"], "seconds": None}
+        {"model": model, "way": way, "right": group["right"]}
         for model in models
         for way in WAYS
         if (group := model.group(probe.name, way))
     ]
     if probe.task == "decomposition":
-        rows.append({"model": None, "way": "", "right": share(*report_share(probe.style)), "seconds": None})
+        rows.append({"model": None, "way": "", "right": share(*report_share(probe.style))})
     return rows
 
 
 def _bars(probe: Probe, models: Sequence[_Model]) -> list[charts.Bars]:
     if len(probe.groups[0]) != 1 or probe.name == "squares":
         return []
-    titles = {"greedy": "greedy", "sampled": "sampled"}
     chance = {group[0]: 0.5 for group in probe.groups} if probe.name == "primality" else {}
     drawn = []
     for way in WAYS:
         # Models that were not asked keep their colour.
         series = {model.label: (model.group(probe.name, way) or {}).get("by_length", []) for model in models}
-        drawn.append(charts.bars(titles[way], series, chance))
+        drawn.append(charts.bars(way, series, chance))
     return [chart for chart in drawn if chart]
 
 
 def _maps(probe: Probe, models: Sequence[_Model]) -> list[tuple[_Model, charts.HeatMap]]:
     if len(probe.groups[0]) != 2:
         return []
-    found = [(model, model.group(probe.name, "greedy") or model.group(probe.name, "sampled")) for model in models]
+    found = [(model, model.first_group(probe.name)) for model in models]
     return [(model, map_) for model, group in found if group and (map_ := charts.heat_map(group["by_length"]))]
 
 
@@ -192,8 +191,7 @@ def _by_cut(probe: Probe, models: Sequence[_Model]) -> list[tuple[str, list[tupl
     """Return greedy shares by the way of cutting: for each way, the models whose tokenizer cuts so."""
     found: dict[str, dict[int, list[int]]] = {}
     for model in models:
-        group = model.group(probe.name, "greedy") or model.group(probe.name, "sampled")
-        for length, cut, right, of in (group or {}).get("by_cut", []):
+        for length, cut, right, of in (model.first_group(probe.name) or {}).get("by_cut", []):
             name = f"{length[0]} digits: {cut}" if len(length) == 1 else cut
             counts = found.setdefault(name, {}).setdefault(model.number, [0, 0])
             counts[0] += right
@@ -206,8 +204,7 @@ def _by_cut(probe: Probe, models: Sequence[_Model]) -> list[tuple[str, list[tupl
 
 
 def _samples(model: _Model, probe: str) -> examples.Samples:
-    answers = model.answers.get((probe, "greedy")) or model.answers.get((probe, "sampled"), [])
-    return examples.samples((_as_verdict(answer) for answer in answers), shown=2)
+    return examples.samples(map(_as_verdict, model.first_answers(probe)), shown=2)
 
 
 def _as_verdict(answer: Record) -> Record:
@@ -257,8 +254,7 @@ def _cuts(models: Sequence[_Model]) -> list[tuple[_Model, list[tuple[str, list[R
     for model in models:
         rows = []
         for probe in ("joined", "spaced", "primality"):
-            answers = model.answers.get((probe, "greedy")) or model.answers.get((probe, "sampled"), [])
-            cut = [answer for answer in answers if answer.get("cut") and answer["index"] < 3]
+            cut = [one for one in model.first_answers(probe) if one.get("cut") and one["index"] < 3]
             if cut:
                 rows.append((probe, cut))
         found.append((model, rows))

@@ -26,14 +26,20 @@ def summary_of(answers: Iterable[Record]) -> Record:
     there what is valid and not copied from the prompt. Primality also has ``same``, the share of the answer yes or
     no that was given most often, and ``rule``, what is right by the last digit alone.
     """
-    found: dict[tuple[str, str], list[Record]] = {}
-    for answer in answers:
-        found.setdefault((answer["probe"], answer["way"]), []).append(answer)
+    found = by_probe(answers)
     return {
         probe: {way: _group(probe, found[probe, way]) for way in WAYS if (probe, way) in found}
         for probe in PROBES
         if any((probe, way) in found for way in WAYS)
     }
+
+
+def by_probe(answers: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Return answers by probe and way, in their order."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for answer in answers:
+        found.setdefault((answer["probe"], answer["way"]), []).append(answer)
+    return found
 
 
 def _group(probe: str, answers: Sequence[Record]) -> Record:

@@ -105,6 +105,4 @@ def _settings(parts: Sequence[Part]) -> list[tuple[str, list[str]]]:
         dict(sections.flat(config) + sections.flat(manifest, "corpus built · "))
         for config, manifest in zip(kept, made, strict=True)
     ]
-    names = list(dict.fromkeys(name for values in read for name in values))
-    rows = [(name, [values.get(name, "–") for values in read]) for name in names]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+    return [(name, values) for name, values in sections.tabled(read) if len(set(values)) > 1]

@@ -49,7 +49,7 @@ def write_page(runs: Sequence[Run], out: Path) -> Path:
         raise ValueError(f"{len(runs)} runs do not fit side by side: give at most {MAX_RUNS}")
     runs = named(runs)
     examples = [(part.title, pieces.token_example(part)) for run in runs for part in run.parts]
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     for shown in _SHOWN:
         html = template.render(
             _context(runs, shown), tokens=[(title, found) for title, found in examples if found]
@@ -67,7 +67,7 @@ def named(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Return the templates' environment: what is shown is escaped, and no control character let through."""
     environment = Environment(
         loader=PackageLoader("aritmo", "templates"),

@@ -6,7 +6,7 @@ from aritmo.corpus import Corpus
 from aritmo.models import open_tokenizer
 from aritmo.numbers.randomness import Split
 from aritmo.report.parts import Part
-from aritmo.tokens import token_borders
+from aritmo.tokens import learned_pieces
 
 _MOST_TOKENS = 220
 
@@ -36,12 +36,11 @@ def token_example(part: Part) -> Example | None:
         split: Split = "train"
         example = Corpus(part.home).examples(split, 1)[0]
         tokenizer = open_tokenizer(str(part.tokenizer))
-        prompt, completion = (token_borders(tokenizer, text) for text in (example.prompt, example.completion))
+        training = part.config.get("training")
+        whole = isinstance(training, dict) and training.get("loss_on") == "text"
+        pieces = learned_pieces(tokenizer, example.prompt, example.completion, whole)
     except (ValueError, OSError, IndexError, KeyError, TypeError):
         part.missing.append(f"{part.folder.name}: its corpus or its tokenizer cannot be opened")
         return None
-    training = part.config.get("training")
-    whole = isinstance(training, dict) and training.get("loss_on") == "text"
-    pieces = [Piece(text, whole and place > 0) for place, text in enumerate(prompt)]
-    pieces += [Piece(text, True) for text in (*completion, str(tokenizer.eos_token))]
-    return Example(pieces[:_MOST_TOKENS], len(pieces), len(example.text))
+    shown = [Piece(text, learned) for text, learned in pieces[:_MOST_TOKENS]]
+    return Example(shown, len(pieces), len(example.text))

@@ -146,10 +146,15 @@ def reasons(part: Part) -> list[tuple[str, int, list[tuple[str, int]]]]:
 def settings(parts: Sequence[Part]) -> tuple[list[tuple[str, str]], list[tuple[str, list[str]]]]:
     """Return the settings that all experiments share, and those that differ with the value of each."""
     read = [dict(flat(part.config)) | dict(flat({"corpus manifest": part.manifest})) for part in parts]
-    names = list(dict.fromkeys(name for values in read for name in values))
-    rows = [(name, [values.get(name, "–") for values in read]) for name in names]
+    rows = tabled(read)
     common = [(name, values[0]) for name, values in rows if len(set(values)) == 1]
     return common, [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def tabled(read: Sequence[dict[str, str]]) -> list[tuple[str, list[str]]]:
+    """Return a row for each name that any of the columns has, with the value of each."""
+    names = dict.fromkeys(name for values in read for name in values)
+    return [(name, [values.get(name, "–") for values in read]) for name in names]
 
 
 def flat(values: Record, above: str = "") -> list[tuple[str, str]]:

@@ -131,9 +131,7 @@ def steps_of(written: str, right: str) -> list[Step]:
         same += 1
     steps = [_step(block, block, "right") for block in theirs[:same]]
     rest, later = mine[same:], theirs[same:]
-    if later and rest:
-        steps.append(_step(rest.pop(0), later.pop(0), "first wrong"))
-    elif later or rest:
+    if later or rest:
         steps.append(_step(rest.pop(0) if rest else [], later.pop(0) if later else [], "first wrong"))
     named = {block[0]: block for block in rest}
     for block in later:

@@ -6,9 +6,9 @@ from aritmo.tasks.addition import Addition
 from aritmo.tasks.decomposition import Decomposition
 from aritmo.tasks.primality import Primality
 from aritmo.tasks.squares import Squares
-from aritmo.tasks.task import Example, Task, TaskOptions, Verdict
+from aritmo.tasks.task import Example, Task, TaskOptions, Verdict, write_example
 
-__all__ = ["TASKS", "Example", "Task", "TaskOptions", "Verdict", "find_task"]
+__all__ = ["TASKS", "Example", "Task", "TaskOptions", "Verdict", "find_task", "write_example"]
 
 TASKS: dict[str, Task[Any]] = {task.name: task for task in (Squares(), Addition(), Decomposition(), Primality())}
 

@@ -96,6 +96,16 @@ class Task(Protocol[P]):
         ...
 
 
+def write_example(task: Task[P], problem: P, style: str, index: int, completion: str | None = None) -> Example:
+    """Return a problem written down, with its right completion or with the one given."""
+    meta = {
+        "task": task.name, "style": style, "family": task.family(problem), "key": task.key(problem),
+        "index": index,
+    }  # fmt: skip
+    text = task.completion(problem, style) if completion is None else completion
+    return Example(task.prompt(problem, style), text, meta)
+
+
 _PATIENCE = 10_000
 """Draws in a row outside the split after which the options are taken to hold no family of it."""
 
