@@ -1,8 +1,8 @@
 """The squares model: a Llama that writes its search for a prime magic square, of orders 3, 5 and 7.
 
 Rotary positions, so that a step looks the same wherever it stands; 408 symbols, a number being two of them;
-streams of whole documents drawn as it learns (``tasks/squares_drills``); Muon. Half of the documents only say
-which square «Any» may begin with: that is short, and known by heart or not at all.
+streams of whole documents drawn as it learns (``tasks/squares_drills``); Muon. Three of ten documents only say
+which square «Any» may be: that is short, and known by heart or not at all.
 """
 
 from collections.abc import Callable, Generator
@@ -21,7 +21,7 @@ from aritmo.numbers.randomness import seed_of
 from aritmo.recipes import tutor
 from aritmo.recipes.siblings import NOT_ASKED, Batch, Course
 from aritmo.recipes.squares_measure import Measure, tell
-from aritmo.tasks.squares_documents import BEGIN, END, KINDS, Draws
+from aritmo.tasks.squares_documents import BEGIN, END, KINDS, Document, Draws
 from aritmo.tasks.squares_drills import draw_document
 from aritmo.tasks.squares_search import SYMBOLS
 from aritmo.tokens import symbol_tokenizer
@@ -41,10 +41,10 @@ class SquaresRecipe:
     """
 
     stream: int = 65_536
-    texts: int = 768
+    texts: int = 192
     most: int = 6_400
-    asked: float = 0.5
-    nested: float = 0.17
+    asked: float = 0.3
+    nested: float = 0.25
     layers: int = 6
     width: int = 384
     inner: int = 1_024
@@ -129,18 +129,25 @@ def _stream(
     A GPU wants one shape, and how many documents there are varies: borders that are not used stand at the end.
     """
     recipe, seed, index = job
-    draws = Draws("squares", "documents", seed, index)
     symbols: list[int] = []
     kinds: list[int] = []
     ends = [0]
-    while len(symbols) < recipe.stream:
-        document = draw_document(draws, recipe.asked, recipe.nested)
-        size = min(len(document), recipe.most)
-        if len(ends) == recipe.texts and len(symbols) + size < recipe.stream:
-            continue  # There is room for one document only: it has to be a long one.
-        symbols += document.symbols[:size]
-        kinds += document.kinds[:size]
+    for document in _documents(recipe, Draws("squares", "documents", seed, index)):
+        symbols += document.symbols[: recipe.most]
+        kinds += document.kinds[: recipe.most]
         ends.append(min(len(symbols), recipe.stream))
     ends += [recipe.stream] * (recipe.texts + 1 - len(ends))
     cut = slice(recipe.stream)
     return np.array(symbols[cut], np.int16), np.array(kinds[cut], np.uint8), np.array(ends, np.int32)
+
+
+def _documents(recipe: SquaresRecipe, draws: Draws) -> list[Document]:
+    """Return documents that fill a stream together. Now and then ``texts`` of them do not: they are drawn anew."""
+    while True:
+        documents: list[Document] = []
+        room = recipe.stream
+        while room > 0 and len(documents) < recipe.texts:
+            documents.append(draw_document(draws, recipe.asked, recipe.nested))
+            room -= min(len(documents[-1]), recipe.most)
+        if room <= 0:
+            return documents

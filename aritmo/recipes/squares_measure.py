@@ -102,15 +102,9 @@ def ask_any(folder: Path, measure: Measure) -> Record:
 
 
 def is_trained(cells: tuple[int, ...]) -> bool:
-    """Return whether a valid square of order 3 may stand in a text of training.
-
-    Those are the first of each train centre and, in nested squares, the first from any start.
-    """
+    """Return whether a valid square of order 3 may stand in a text of training, as the first of a train centre."""
     search = search_for(cells)
-    if split_of(NAME, str(search.centre)) != "train":
-        return False
-    first = found_by(Search(search.centre)) == found_by(search)
-    return first or (search.centre < BELOW and search.skip == 0)
+    return split_of(NAME, str(search.centre)) == "train" and found_by(Search(search.centre)) == found_by(search)
 
 
 def _asked(folder: Path, problems: Sequence[str], order: int, minutes: float) -> list[Record]:

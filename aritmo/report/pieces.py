@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from aritmo.corpus import Corpus
-from aritmo.models import open_tokenizer
 from aritmo.numbers.randomness import Split
 from aritmo.report.parts import Part
 from aritmo.tokens import learned_pieces
@@ -32,6 +31,9 @@ def token_example(part: Part) -> Example | None:
     """Return a training example as the model of a part saw it, None where corpus or tokenizer is not there."""
     if part.home is None or part.tokenizer is None:
         return None
+    # Loads torch and transformers, which a page without such an example, and who only reads verdicts, need not.
+    from aritmo.models import open_tokenizer
+
     try:
         split: Split = "train"
         example = Corpus(part.home).examples(split, 1)[0]

@@ -2,11 +2,13 @@
 
 Searches of order 3 at train centres, prime or not; the same search over numbers that are seldom primes, which is
 practice; questions about primes; what a text for any square begins with; and the nested orders
-(``squares_nested_drills``). No number of the test and validation families is the centre of any of them.
+(``squares_nested_drills``). No number of the test and validation families is the centre of any of them, and the
+only prime squares of order 3 in them are the first ones of train centres.
 """
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import takewhile
 
 from aritmo.tasks.squares_documents import Document, Draws, odd_centres, train_centres
 from aritmo.tasks.squares_nested_drills import draw_nested
@@ -32,19 +34,20 @@ def draw_document(draws: Draws, asked: float, nested: float) -> Document:
 
 
 def _any_square(draws: Draws) -> Document:
-    """Write which square is asked for; in one document of five a little of the search, too."""
+    """Write which square is asked for; in one document of five a little of the search, too, but no square."""
     document = Document()
     document.put("Any")
     search = _put_any(document, draws)
     if draws.share() < 0.2:
-        document.write(steps(search), len(document) + 30)
+        begun = takewhile(lambda step: step.kind != "found", steps(search))
+        document.write(begun, len(document) + 30)
     else:
         document.put("Twice", "ask")
     return document
 
 
 def _put_any(document: Document, draws: Draws) -> Search:
-    """Write the request for one of the squares of train centres that are in reach, each equally likely."""
+    """Write the request for one of the squares that «Any» may be, each equally likely."""
     while True:
         found = _in_reach(draws.pick(_centres()[0]))
         if draws.share() < len(found) / _SQUARES:
@@ -112,10 +115,15 @@ def _primes(document: Document, draws: Draws) -> None:
 
 
 def practice_list(draws: Draws, c: int) -> Iterator[int]:
-    """Return falling numbers below c, seldom primes. Many have a prime mirror, and some make a square."""
+    """Return falling numbers below c, seldom primes. Many have a prime mirror, and some make a square.
+
+    None is a prime where c is one: practice shows no square of primes.
+    """
     step = draws.pick((1, 2, 6, 6, 12, 30))
     span = min(c - 1, draws.between(60, 5_999))
     pool = [n for n in range(c - step, max(0, c - span), -step) if 2 * c - n < LIMIT]
+    if is_prime(c):
+        pool = [n for n in pool if not is_prime(n)]
     good = [n for n in pool if is_prime(2 * c - n)]
     share = draws.share()
     chosen = {n for n in good if draws.share() < share}
@@ -126,8 +134,10 @@ def practice_list(draws: Draws, c: int) -> Iterator[int]:
     for _ in range(20):
         if gaps and good:
             p, a = draws.pick(good), draws.pick(gaps)
-            if is_prime(2 * c - p - a) and is_prime(2 * c - p - 2 * a) and p + 2 * a < c:
-                chosen |= {p, p + a, p + 2 * a}
+            entries = {p, p + a, p + 2 * a}
+            barred = is_prime(c) and any(map(is_prime, entries))
+            if is_prime(2 * c - p - a) and is_prime(2 * c - p - 2 * a) and p + 2 * a < c and not barred:
+                chosen |= entries
     return iter(sorted(chosen, reverse=True))
 
 
@@ -154,8 +164,10 @@ def _searches(centre: int) -> tuple[Search, ...]:
 
 @cache
 def _in_reach(centre: int) -> tuple[Search, ...]:
-    """Return those of the searches of a centre that take at most ``_REACH`` symbols."""
-    return tuple(search for search in _searches(centre) if _symbols(search) < _REACH)
+    """Return those of the searches of a centre that take at most ``_REACH`` symbols and find another square than
+    its first, which training shows: so what a model writes when it may write any square is new, if it is right.
+    """
+    return tuple(search for search in _searches(centre)[1:] if _symbols(search) < _REACH)
 
 
 def _symbols(search: Search) -> int:

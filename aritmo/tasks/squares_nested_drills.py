@@ -38,7 +38,7 @@ def draw_nested(draws: Draws) -> Document:
     """Return one document: a search at a train centre, or practice."""
     while True:
         document, order = Document(), draws.pick((5, 5, 7))
-        draws.pick((_rings, _rings, _marks, _marks, _sums, _practice, _at_centre))(document, draws, order)
+        draws.pick(_DRILLS)(document, draws, order)
         if len(document) > _SHORTEST:
             return document
 
@@ -56,10 +56,13 @@ def _practice_centres() -> tuple[int, ...]:
 
 
 def _at_centre(document: Document, draws: Draws, order: int) -> None:
-    """Write the search at a train centre, from the centre on or from further down."""
+    """Write the search at a train centre, if that is no prime perhaps from further down.
+
+    So the squares of order 3 that training shows are the first ones of their centres, and no others.
+    """
     small, primes = _small_centres()
     c = draws.pick(primes if draws.share() < 0.4 else small)
-    start = draws.below(c) if draws.share() < 0.5 else 0
+    start = draws.below(c) if draws.share() < 0.5 and not is_prime(c) else 0
     if start:
         start = next(lower_primes(Search(c, start)), 0)
     search = Search(c, start, order=order)
@@ -90,7 +93,8 @@ def _practice(document: Document, draws: Draws, order: int) -> None:
     step = draws.pick((1, 2, 6, 6, 6))
     least, most = min(100 * step, c - 1) // 2, min(300 * step, c - 1)
     span = draws.between(least, most)
-    pool = [n for n in range(c - step, c - span, -step) if n > 3]
+    # As in practice of order 3, no square of primes is to be shown.
+    pool = [n for n in range(c - step, c - span, -step) if n > 3 and not (is_prime(c) and is_prime(n))]
     good = [n for n in pool if is_prime(2 * c - n)]
     wanted = draws.between(12, ENOUGH[order] + 7)
     good = draws.sample(good, len(good))
@@ -158,13 +162,48 @@ def _marks(document: Document, draws: Draws, order: int) -> None:
             document.put(item)
     if at == len(lower):
         _give(document, write_rows(rows))
-    document.write(list_all(c, lower, set(used)), MOST)
+    listed = list_all(c, lower, set(used))
+    _give(document, islice(listed, 1))  # Nothing says that the list ends here.
+    document.write(listed, MOST)
     free = [pair for pair in pairs_of(c, lower) if pair.p not in used]
     for turn in range(draws.below(4)):
         if turn:
             document.put("Again")
         document.write(list_free(free[turn:] + free[:turn]), MOST)
     document.put("Ring", "ring")
+
+
+def _enclosures(document: Document, draws: Draws, order: int) -> None:
+    """Write squares of any numbers, the top and left cells of a ring, and the square with that ring."""
+    c = _begin(document, draws, order)
+    for _ in range(3):
+        size = draws.pick((5, order))
+        cells = _alike(draws, c, (size - 2) ** 2 // 2 + 2 * size - 2)
+        rows: Rows = [[c]]
+        for inner in range(3, size, 2):
+            ring = [cells.pop() for _ in range(2 * inner - 2)]
+            rows = enclose(c, rows, ring[:inner], ring[inner:])
+        top, left = cells[:size], cells[size:]
+        _give(document, write_rows(rows))
+        for line in (top, left):
+            _give(document, list_free(pairs_of(c, _made_up(draws, c, draws.pick((2, 6, 20, 40))))))
+            document.put("+")
+            document.put(f"#{draws.between(1, MEMBERS - 1)}")
+            _give(document, (Step("decide", cell) for cell in line))
+        document.write(write_rows(enclose(c, rows, top, left)), MOST)
+
+
+def _alike(draws: Draws, c: int, count: int) -> list[int]:
+    """Return so many cells of a square around c; in half of the lists many share their last two digits."""
+    cells = [draws.between(4, 2 * c - 4) for _ in range(count)]
+    if draws.share() < 0.5:
+        ends = [draws.pick(cells) % 100 for _ in range(4)]
+        alike = [cell - cell % 100 + draws.pick(ends) for cell in cells]
+        cells = [
+            new if draws.share() < 0.5 and 3 < new < 2 * c - 3 else old
+            for old, new in zip(cells, alike, strict=True)
+        ]
+    return cells
 
 
 def _sums(document: Document, draws: Draws, order: int) -> None:
@@ -188,3 +227,7 @@ def _sums(document: Document, draws: Draws, order: int) -> None:
             document.put(leave(need - a, b).item, "rest")
             document.put(2 * c - b, "pair")
             document.put(leave(need - a, 2 * c - b).item, "rest")
+
+
+_DRILLS = (_rings, _rings, _marks, _sums, _practice, _practice, _at_centre, _enclosures, _enclosures)
+"""What is drawn, each equally likely."""

@@ -1,5 +1,7 @@
 """The desk by itself: texts at a pace, ended when they should be, and the models of others."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +114,11 @@ def test_a_model_that_is_not_there_or_says_nothing_is_told(tmp_path: Path) -> No
     assert writes_of(str(tmp_path)) == [("decomposition", "joined")]
     with pytest.raises(ValueError, match="writes decomposition, which the page does not show"):
         Desk(str(tmp_path))
+
+
+def test_a_desk_of_shipped_models_needs_no_torch() -> None:
+    """Loading it takes seconds, which who opens the playground would wait for."""
+    code = "import sys; from aritmo.play.desk import Desk; Desk()"
+    code += "; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

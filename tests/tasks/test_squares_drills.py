@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
@@ -13,8 +13,8 @@ from aritmo.numbers.randomness import split_of
 from aritmo.tasks.squares_documents import BEGIN, END, KINDS, Document, Draws, odd_centres, train_centres
 from aritmo.tasks.squares_drills import draw_document, practice_list
 from aritmo.tasks.squares_nested import BELOW, RoomError, all_steps
-from aritmo.tasks.squares_nested_drills import draw_nested
-from aritmo.tasks.squares_search import LIMIT, SYMBOLS, Search, Step, found_by, is_prime
+from aritmo.tasks.squares_nested_drills import _enclosures, draw_nested
+from aritmo.tasks.squares_search import LIMIT, SYMBOLS, Search, Step, found_by, is_prime, search_for
 from aritmo.tasks.squares_search import steps as steps_of
 
 Item = int | str
@@ -101,6 +101,56 @@ def test_texts_for_any_square_ask_for_one_that_there_is() -> None:
         centres.add(search.centre)
     assert 0.7 < short / 400 < 0.9
     assert len(centres) > 100
+
+
+@pytest.mark.parametrize("nested", [0.0, 1.0])
+def test_no_prime_square_is_shown_but_the_first_of_a_train_centre(nested: float) -> None:
+    """So whatever else a model writes when it may write any square was in no text of its training."""
+    shown = {square for document in drawn(nested, 0.05, 1_500) for square in prime_squares(document)}
+    assert len(shown) > 20
+    for square in shown:
+        search = search_for(square)
+        assert split_of("squares", str(search.centre)) == "train"
+        assert found_by(search) == found_by(Search(search.centre))
+
+
+def prime_squares(document: Document) -> Iterator[tuple[int, ...]]:
+    """Yield each nine numbers in a row, of a core or a whole text, that are a magic square of primes."""
+    numbers = [item for item, _ in read(document) if isinstance(item, int)]
+    for at in range(len(numbers) - 8):
+        cells = tuple(numbers[at : at + 9])
+        lines = [*(cells[i : i + 3] for i in (0, 3, 6)), *(cells[i::3] for i in range(3))]
+        lines += [cells[::4], cells[2:7:2]]
+        if len({sum(line) for line in lines}) == 1 and len(set(cells)) == 9 and all(map(is_prime, cells)):
+            yield cells
+
+
+def test_any_may_be_every_square_in_reach_but_the_first_of_its_centre() -> None:
+    for document in drawn(0.0, 1.0):
+        search = parts(document)[1]
+        assert found_by(search) != found_by(Search(search.centre))
+
+
+def test_enclosures_are_squares_in_their_rings() -> None:
+    """What is asked for has the square before it inside, and cells of its ring that face each other add up."""
+    squares = 0
+    for index in range(60):
+        document = Document()
+        _enclosures(document, Draws("enclosures", index), (5, 7)[index % 2])
+        centre, before = parts(document)[1].centre, list[int]()
+        for asked, group in groupby(read(document), key=lambda step: step[1] == "rows"):
+            cells = [item for item, _ in group if isinstance(item, int)]
+            if asked:
+                order = {25: 5, 49: 7}[len(cells)]
+                rows = [cells[at : at + order] for at in range(0, len(cells), order)]
+                inner = [cell for row in rows[1:-1] for cell in row[1:-1]]
+                assert any(before[at : at + len(inner)] == inner for at in range(len(before)))
+                facing = [*zip(rows[0][1:-1], rows[-1][1:-1], strict=True), (rows[0][0], rows[-1][-1])]
+                facing += [*((row[0], row[-1]) for row in rows[1:-1]), (rows[0][-1], rows[-1][0])]
+                assert all(one + other == 2 * centre for one, other in facing)
+                squares += 1
+            before = cells
+    assert squares > 100
 
 
 def test_sums_of_practice_add_up() -> None:
