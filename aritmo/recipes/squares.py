@@ -1,7 +1,7 @@
 """The squares model: a Llama that writes its search for a prime magic square, of orders 3, 5 and 7.
 
 Rotary positions, so that a step looks the same wherever it stands; 408 symbols, a number being two of them;
-streams of whole documents drawn as it learns (``tasks/squares_drills``); Muon. Three of ten documents only say
+streams of whole documents drawn as it learns (``tasks/squares_drills``); Muon. A fifth of the documents only say
 which square «Any» may be: that is short, and known by heart or not at all.
 """
 
@@ -43,15 +43,15 @@ class SquaresRecipe:
     stream: int = 65_536
     texts: int = 192
     most: int = 6_400
-    asked: float = 0.3
-    nested: float = 0.25
+    asked: float = 0.2
+    nested: float = 0.45
     layers: int = 6
     width: int = 384
     inner: int = 1_024
     heads: int = 6
     sharpen: float = 1.5
     name: str = "squares"
-    steps: int = 13_400
+    steps: int = 17_800
     course: Course = _COURSE
     measured: Measure = Measure()  # noqa: RUF009
 
