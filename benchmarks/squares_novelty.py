@@ -6,7 +6,7 @@
 ``any`` asks for any square; ``test`` for the centres of the test families, all for which a square exists, one
 after another and again. The bare model writes, as ``aritmo ask`` lets it. Texts are added to a file in the
 folder, block after block, each block with a seed of its own, and the same command goes on behind the last whole
-one; what there is is then judged, and printed as one JSON object. One thread is used.
+one; what there is is then judged, and printed as one JSON object. A process uses one thread.
 
 New is judged against every square of order 3 that may stand in a text of training
 (``squares_measure.is_trained``), which is more than what was drawn. The share of verbatim text is against
@@ -36,46 +36,59 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder for the texts")
     parser.add_argument("--minutes", type=float, default=600, help="write no longer than this")
     parser.add_argument("--documents", type=int, default=20_000, help="training texts to compare words with")
+    parser.add_argument("--processes", type=int, default=0, help="that write beside each other, 0: this one alone")
     args = parser.parse_args()
     # Read by numpy when it is imported.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     args.out.mkdir(parents=True, exist_ok=True)
     file: Path = args.out / f"squares-{args.asked}.jsonl"
-    seconds = write(args.asked, args.count, file, args.minutes)
+    seconds = write(args.asked, args.count, file, args.minutes, args.processes)
     print(json.dumps(judge(file, args.documents) | {"processor_seconds": round(seconds, 1)}, indent=1))
 
 
-def write(asked: str, count: int, file: Path, minutes: float) -> float:
+def write(asked: str, count: int, file: Path, minutes: float, processes: int) -> float:
     """Write what is missing, and return how many processor seconds that took."""
-    from aritmo import asking
     from aritmo.files import write_whole
-    from aritmo.recipes.squares_measure import centres_of
     from aritmo.records import read_jsonl, write_samples
-    from aritmo.tasks import find_task
-    from aritmo.tasks.problems import read_square
+    from aritmo.workers import Workers
 
-    setattr(asking, "cores", lambda: 1)  # noqa: B010
-    task, style = find_task("squares", "tutorial")
     done = len(list(read_jsonl(file))) // BLOCK * BLOCK if file.exists() else 0
     if file.exists():
         write_whole(file, "".join(json.dumps(record) + "\n" for record in islice(read_jsonl(file), done)))
+    began, spent = time.monotonic(), 0.0
+    jobs = ((asked, start, min(start + BLOCK, count)) for start in range(done, count, BLOCK))
+    with Workers(processes) as workers:
+        for records, seconds in workers.map(_block, jobs):
+            write_samples(file, records)
+            spent += seconds
+            if time.monotonic() - began > 60 * minutes:
+                break
+    return spent
+
+
+def _block(job: tuple[str, int, int]) -> tuple[list[dict[str, Any]], float]:
+    """Return what the model writes on the questions of a block, and the processor seconds that it took."""
+    from aritmo import asking
+    from aritmo.recipes.squares_measure import centres_of
+    from aritmo.tasks import find_task
+    from aritmo.tasks.problems import read_square
+
+    asked, start, stop = job
+    setattr(asking, "cores", lambda: 1)  # noqa: B010
+    task, style = find_task("squares", "tutorial")
     problems = ["any"] if asked == "any" else list(map(str, centres_of(3, "test")))
-    began, spent = time.monotonic(), time.process_time()
-    for start in range(done, count, BLOCK):
-        if time.monotonic() - began > 60 * minutes:
-            break
-        block = [problems[place % len(problems)] for place in range(start, min(start + BLOCK, count))]
-        lines = [asking.Line("", problem) for problem in block]
-        answers = asking.ask("squares", lines, "squares", style, asking.Manner(1.0, start))
-        write_samples(file, [
-            {
-                "index": index, "split": "test", "task": task.name, "style": style,
-                "prompt": task.prompt(read_square(answer["problem"], 6), style),
-                "text": answer["text"], "finished": answer["answer"] is not None,
-            }
-            for index, answer in enumerate(list(answers), start)
-        ])  # fmt: skip
-    return time.process_time() - spent
+    spent = time.process_time()
+    lines = [asking.Line("", problems[place % len(problems)]) for place in range(start, stop)]
+    answers = asking.ask("squares", lines, "squares", style, asking.Manner(1.0, start))
+    records = [
+        {
+            "index": index, "split": "test", "task": task.name, "style": style,
+            "prompt": task.prompt(read_square(answer["problem"], 6), style),
+            "text": answer["text"], "finished": answer["answer"] is not None,
+        }
+        for index, answer in enumerate(list(answers), start)
+    ]  # fmt: skip
+    return records, time.process_time() - spent
 
 
 def judge(file: Path, documents: int) -> dict[str, Any]:
