@@ -22,6 +22,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
+from aritmo.blocks import as_class
+
 Way = Literal["stream", "alone", "mask"]
 
 _ALONE, _STREAM = "aritmo_alone", "aritmo_stream"
@@ -258,15 +260,8 @@ def attention_of(model: PreTrainedModel, way: Way) -> Iterator[None]:
             stack.callback(model.set_attn_implementation, model.config._attn_implementation)
             model.set_attn_implementation(_STREAM if way == "stream" else _ALONE)
         if way == "stream" and model.device.type == "cuda" and find_spec("triton"):
-            _take_kernels(stack, model)
+            import aritmo.packed_attention  # noqa: F401 -- a compiler has to find its operations registered
+
+            attentions = [m for m in model.modules() if type(m) is GPT2Attention and not m.is_cross_attention]
+            stack.enter_context(as_class(attentions, {GPT2Attention: _StreamedGPT2}))
         yield
-
-
-def _take_kernels(stack: ExitStack, model: PreTrainedModel) -> None:
-    """Let GPT-2's attention use our kernels. It is another class, so that a compiler sees all blocks alike."""
-    import aritmo.packed_attention  # noqa: F401 -- a compiler has to find its operations registered
-
-    for module in model.modules():
-        if type(module) is GPT2Attention and not module.is_cross_attention:
-            module.__class__ = _StreamedGPT2
-            stack.callback(setattr, module, "__class__", GPT2Attention)

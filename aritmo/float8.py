@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import Linear, Module
 from transformers.pytorch_utils import Conv1D
 
+from aritmo.blocks import as_class
+
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 
 _MULTIPLE = 16
@@ -100,7 +102,7 @@ class _Float8Conv1D(Conv1D):  # type: ignore[misc]
         return out
 
 
-_FLOAT8 = {Linear: _Float8Linear, Conv1D: _Float8Conv1D}
+_FLOAT8: dict[type, type] = {Linear: _Float8Linear, Conv1D: _Float8Conv1D}
 
 
 def _even(weight: Any) -> bool:
@@ -121,18 +123,6 @@ def _product(module: Linear, x: Tensor, flipped: bool) -> Tensor:
 @contextmanager
 def in_float8(blocks: list[Module]) -> Iterator[int]:
     """Let the matrices of blocks multiply in 8 bits; give how many do. They are as before at the end."""
-    found = [
-        module
-        for block in blocks
-        for module in block.modules()
-        if type(module) in _FLOAT8 and _even(module.weight)
-    ]
-    before = [type(module) for module in found]
-    try:
-        # Another class, not another function for each: so the compiler sees that all blocks are alike.
-        for module in found:
-            module.__class__ = _FLOAT8[type(module)]
-        yield len(found)
-    finally:
-        for module, kind in zip(found, before, strict=True):
-            module.__class__ = kind
+    products = (module for block in blocks for module in block.modules() if type(module) in _FLOAT8)
+    with as_class([module for module in products if _even(module.weight)], _FLOAT8) as count:
+        yield count

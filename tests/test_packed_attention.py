@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 from aritmo.attention import as_mask, attention_of
 from aritmo.blocks import arranged, blocks_of
@@ -109,3 +110,14 @@ def test_a_bias_that_is_added_by_itself_changes_nothing_but_rounding() -> None:
     expected = block.mlp.c_proj(x)
     block.mlp.c_proj.__class__ = _BiasApart
     torch.testing.assert_close(block.mlp.c_proj(x), expected)
+
+
+def test_modules_of_another_class_are_as_before_at_the_end() -> None:
+    from aritmo.attention import _StreamedGPT2
+    from aritmo.blocks import as_class
+
+    model = small("cpu")
+    before = [type(module) for module in model.modules()]
+    with as_class(model.modules(), {GPT2Attention: _StreamedGPT2}) as count:
+        assert count == sum(type(module) is _StreamedGPT2 for module in model.modules()) == 3
+    assert [type(module) for module in model.modules()] == before

@@ -78,7 +78,7 @@ def test_documents_that_do_not_fill_a_stream_are_drawn_anew() -> None:
 
 
 def test_a_row_is_full_even_where_documents_are_many() -> None:
-    """With room for three documents the last has to be long enough to fill the row."""
+    """With room for three documents those are taken that fill the row."""
     batches = replace(TOY, texts=3, asked=0.9, stream=512).batches(0, CPU, 0, lambda: 0.0)
     for _ in range(3):
         batch = next(batches)
