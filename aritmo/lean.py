@@ -57,7 +57,9 @@ class LeanAdamW(PagedAdamW):
 
 def draw_bits(count: int, seed: Tensor) -> Tensor:
     """Return ``count`` draws of 32 bits that follow from ``seed`` (int32, 0-d), by murmur3's finaliser."""
-    x = torch.arange(count, dtype=torch.int32, device=seed.device) * -1640531535 + seed
+    # The seed comes in before the product, too: what is only places and constants, Inductor multiplies out in
+    # numbers that no int32 holds, and Triton refuses them.
+    x = (torch.arange(count, dtype=torch.int32, device=seed.device) ^ seed) * -1640531535 + seed
     x = (x ^ (x >> 16 & 0xFFFF)) * -2048144789
     x = (x ^ (x >> 13 & 0x7FFFF)) * -1028477387
     return x ^ (x >> 16 & 0xFFFF)
