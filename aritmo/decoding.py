@@ -2,11 +2,13 @@
 
 What a step needs lies in tensors of fixed place: the rows' tokens, positions and lengths, and the ``Memory`` of
 their keys and values. So the same graph serves every step, the token is chosen within it, and the host looks only
-now and then which rows have ended. A row that has ended reads nothing more; once a graph of fewer rows is enough,
-the last rows take the places of those that ended. On a CPU the same steps run one by one.
+now and then which rows have ended. A row that has ended reads nothing more, and is soon given to a prompt that
+waits; when none does and a graph of fewer rows is enough, the last rows take the places of those that ended. On a
+CPU the same steps run one by one.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +30,12 @@ _READ = 16_384
 """Tokens of prompts, with what fills them up, that are read at once."""
 _SHARE = 0.8
 """How much of the free memory keys and values may take: the rest is for what a step computes."""
+_WORTH = 16
+"""Prompts that wait are read when one row in so many is free: a reading takes about as long as some steps."""
 _ROUND = 64
 """Room is set aside in multiples of so many tokens, so that the next batch finds enough in the same room."""
+_HELD, _LEFT, _PLACE = 3, 4, 5
+"""Where lengths, the tokens that may still come, and the place of what is written stand among a row's numbers."""
 
 
 DAMAGED = (
@@ -90,7 +96,7 @@ def room_of(prompts: Sequence[Prompt]) -> int:
 
 
 class Decoder:
-    """A model with memory for ``rows`` texts of ``room`` tokens, of which ``steps`` are new, and its graphs.
+    """A model, its graphs, and memory for ``rows`` texts at once of ``room`` tokens, of which ``steps`` are new.
 
     ``choose`` picks tokens from the logits of the first ``vocabulary`` of them, by uniform numbers if it
     ``draws``; ``end`` ends a text, and ``context`` is how many position ids the model has. The weights must stay
@@ -105,81 +111,92 @@ class Decoder:
         self._choose, self._end, self._vocabulary, self._last = choose, end, vocabulary, context - 1
         self._model = _inner(model)
         self._device = self._model.device
-        zeros = torch.zeros((6, rows), dtype=torch.int64, device=self._device)
-        self._lines = zeros
-        self._tokens, self._positions, self._strides, self._held, self._left, self._places = zeros
+        self._lines = torch.zeros((7, rows), dtype=torch.int64, device=self._device)
+        self._tokens, self._positions, _, self._held, _, _, _ = self._lines
         self._memory = Memory(self._model, self._held, self._room)
-        self._written = torch.zeros((rows, steps), dtype=torch.int64, device=self._device)
-        self._drawn = torch.zeros((rows, steps), dtype=torch.float64, device=self._device)
+        # One column more than there are steps: a row that has ended has a place to write to, too.
+        self._written = torch.full((rows, steps + 1), end, dtype=torch.int64, device=self._device)
+        self._drawn = torch.zeros((rows, steps + 1), dtype=torch.float64, device=self._device)
         self._draws = draws
-        self._step = torch.zeros(1, dtype=torch.int64, device=self._device)
+        self._empty()
         # Models look for padding, and wait for the GPU, where they are given no mask; four dimensions pass.
         self._mask = torch.ones((1, 1, 1, 1), dtype=torch.int64, device=self._device)
         self._graphs: dict[int, Any] = {}
 
     def takes(self, prompts: Sequence[Prompt]) -> bool:
-        """Return whether there is room for prompts and what is written on them."""
-        return (
-            len(prompts) <= self.rows
-            and room_of(prompts) <= self._room
-            and max(prompt.room for prompt in prompts) <= self._steps
-        )
+        """Return whether there is room for each of the prompts and what is written on it."""
+        return room_of(prompts) <= self._room and max(prompt.room for prompt in prompts) <= self._steps
 
     def write(
-        self, prompts: Sequence[Prompt], drawn: NDArray[np.float64] | None, advance: Callable[[int], object]
-    ) -> NDArray[np.int64]:
-        """Return the tokens written on each prompt, (prompts, new tokens), all ends behind the first.
+        self, prompts: Sequence[Prompt], drawn: Callable[[Sequence[int]], NDArray[np.float64]] | None
+    ) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
+        """Write on every prompt, and yield every few steps the texts that have ended since, as (prompt, tokens).
 
-        ``drawn`` (prompts, new tokens or more) holds each row's uniform numbers in the order of their use, and is
-        None where none are drawn. ``advance`` is told how many more texts have ended.
-        The model must be in evaluation mode and gradients off. Raises ValueError for logits that are not finite.
+        A prompt is named by its place among ``prompts``; a text's tokens (steps,) are all ends behind the first.
+        ``drawn`` returns for some prompts their uniform numbers, (some, new tokens or more), each row in the order
+        of its use; it is None where none are drawn. The model must be in evaluation mode and gradients off
+        while the iterator works; between texts it is as it was. Raises ValueError for logits that are not finite.
         """
         assert self.takes(prompts)
         assert self._draws == (drawn is not None)
-        steps = max(prompt.room for prompt in prompts)
-        with remembering(self._model, self._memory):
-            rows = self._open(prompts, drawn)
-            alive = len(prompts)
-            for step in range(1, steps + 1):
-                if step % _LOOK == 0 or step == steps:
-                    still, rows = self._look(rows)
-                    advance(alive - still)
-                    alive = still
-                if not alive:
-                    break
-                self._run(rows)
-        written: NDArray[np.int64] = self._written[: len(prompts), :steps].cpu().numpy()
-        return written
+        waiting = deque(range(len(prompts)))
+        rows = self._enough(min(len(prompts), self.rows))
+        self._empty()
+        while waiting or (self._owners >= 0).any():
+            with remembering(self._model, self._memory):
+                if waiting:
+                    self._fill(prompts, waiting, drawn)
+                for _ in range(min(_LOOK, int(self._seen[_LEFT, :rows].max()))):
+                    self._run(rows)
+                ended = self._look(rows)
+                if not waiting:
+                    rows = self._draw_together(rows)
+            if ended:
+                yield ended
 
-    def _open(self, prompts: Sequence[Prompt], drawn: NDArray[np.float64] | None) -> int:
-        """Read the prompts and choose the first token of each; return how many rows a step takes."""
-        rows, count = self._enough(len(prompts)), len(prompts)
-        lines = np.zeros((6, self.rows), dtype=np.int64)
-        lines[5] = np.arange(self.rows)
-        for row, prompt in enumerate(prompts):
+    def _empty(self) -> None:
+        """Forget all texts."""
+        self._seen = np.zeros(self._lines.shape, dtype=np.int64)
+        self._seen[_PLACE] = np.arange(self.rows)
+        self._owners = np.full(self.rows, -1)
+        self._lines.copy_(torch.from_numpy(self._seen))
+
+    def _fill(
+        self, prompts: Sequence[Prompt], waiting: "deque[int]",
+        drawn: Callable[[Sequence[int]], NDArray[np.float64]] | None,
+    ) -> None:  # fmt: skip
+        """Let prompts that wait have the rows that are free, once these are enough to pay for it."""
+        free = np.flatnonzero(self._owners[self._seen[_PLACE]] < 0)
+        if len(free) * _WORTH < self.rows:
+            return
+        some = sorted((waiting.popleft() for _ in free[: len(waiting)]), key=lambda one: len(prompts[one].ids))
+        taken = [prompts[one] for one in some]
+        rows = free[: len(some)]
+        places = self._seen[_PLACE, rows]
+        self._owners[places] = some
+        # As one before the first new token, which ``_take`` then goes on from.
+        for row, place, prompt in zip(rows, places, taken, strict=True):
             layout = prompt.layout
-            # As one before the first new token, which ``_take`` then goes on from.
-            lines[1:5, row] = layout.ids[-1], layout.stride, len(prompt.ids) - 1, prompt.room
-        self._lines.copy_(torch.from_numpy(lines))
-        self._step.zero_()
-        self._written.fill_(self._end)
+            self._seen[:, row] = 0, layout.ids[-1], layout.stride, len(prompt.ids) - 1, prompt.room, place, 0
+        lines, slots = (torch.from_numpy(numbers).to(self._device) for numbers in (rows, places))
+        self._lines[:, lines] = torch.from_numpy(self._seen[:, rows]).to(self._device)
+        self._written[slots] = self._end
         if drawn is not None:
-            width = min(drawn.shape[1], self._steps)
-            self._drawn[:count, :width] = torch.from_numpy(drawn[:, :width]).to(self._device)
-        hidden = torch.cat([self._read(prompts, part) for part in _parts(prompts)])
-        self._take(count, self._head(hidden))
-        return rows
+            numbers = drawn(some)[:, : self._steps]
+            self._drawn[slots, : numbers.shape[1]] = torch.from_numpy(numbers).to(self._device)
+        hidden = torch.cat([self._read(taken[part], lines[part]) for part in _parts(taken)])
+        self._take(lines, self._head(hidden))
+        self._seen[_LEFT, rows] -= 1
 
-    def _read(self, prompts: Sequence[Prompt], part: slice) -> Tensor:
-        """Read some of the prompts into memory; return what the model makes of their last tokens."""
-        some = prompts[part]
-        longest = max(len(prompt.ids) for prompt in some)
-        ids, positions = np.zeros((2, len(some), longest), dtype=np.int64)
-        for row, prompt in enumerate(some):
+    def _read(self, prompts: Sequence[Prompt], rows: Tensor) -> Tensor:
+        """Read prompts into the memory of rows; return what the model makes of their last tokens."""
+        longest = max(len(prompt.ids) for prompt in prompts)
+        ids, positions = np.zeros((2, len(prompts), longest), dtype=np.int64)
+        for row, prompt in enumerate(prompts):
             ids[row, : len(prompt.ids)], positions[row, : len(prompt.ids)] = prompt.ids, prompt.layout.ids
-        with self._memory.reading(part):
+        with self._memory.reading(rows):
             hidden = self._hidden(*(torch.from_numpy(numbers).to(self._device) for numbers in (ids, positions)))
-        return hidden[torch.arange(len(some), device=self._device), self._held[part]]
+        return hidden[torch.arange(len(prompts), device=self._device), self._held[rows]]
 
     def _hidden(self, ids: Tensor, positions: Tensor) -> Tensor:
         own: dict[str, Any] = {} if own_attentions(self._model) else {"memory": self._memory}
@@ -209,35 +226,49 @@ class Decoder:
 
     def _advance(self, rows: int) -> None:
         hidden = self._hidden(self._tokens[:rows, None], self._positions[:rows, None])
-        self._take(rows, self._head(hidden[:, 0]))
+        self._take(slice(rows), self._head(hidden[:, 0]))
 
-    def _take(self, rows: int, logits: Tensor) -> None:
-        """Choose the next token of the first rows and make them ready for the step after."""
-        tokens, positions, strides, held, left, places = (line[:rows] for line in self._lines)
-        drawn = self._drawn[places, self._step] if self._draws else None
+    def _take(self, rows: slice | Tensor, logits: Tensor) -> None:
+        """Choose the next token of rows and make them ready for the step after."""
+        lines = self._lines[:, rows]
+        tokens, positions, strides, held, left, places, taken = lines
+        drawn = self._drawn[places, taken] if self._draws else None
         chosen = self._choose(logits, drawn).masked_fill(left == 0, self._end)
-        self._written[places, self._step] = chosen
+        self._written[places, taken] = chosen
+        taken.add_(left > 0)
         left.sub_(1).masked_fill_((chosen == self._end) | (chosen < 0), 0)
         held.add_(1).masked_fill_(left == 0, 0)
         positions.add_(strides).clamp_(max=self._last)
         tokens.copy_(chosen.clamp(min=0))
-        self._step.add_(1)
+        if not isinstance(rows, slice):
+            self._lines[:, rows] = lines
 
-    def _look(self, rows: int) -> tuple[int, int]:
-        """Return how many rows are still written, and how many a step takes from here on."""
+    def _look(self, rows: int) -> list[tuple[int, NDArray[np.int64]]]:
+        """Return the texts of the first rows that have ended, and leave their rows free."""
         if bool((self._written < 0).any()):
             raise ValueError(DAMAGED)
-        held, left = self._lines[3:5, :rows].cpu().numpy()
+        self._seen[:, :rows] = self._lines[:, :rows].cpu().numpy()
+        places = self._seen[_PLACE, :rows][self._seen[_LEFT, :rows] == 0]
+        places = places[self._owners[places] >= 0]
+        written = self._written[torch.from_numpy(places).to(self._device), : self._steps].cpu().numpy()
+        ended = list(zip(self._owners[places].tolist(), written, strict=True))
+        self._owners[places] = -1
+        return ended
+
+    def _draw_together(self, rows: int) -> int:
+        """Let the last rows take the places of those that ended; return how many rows a step takes from now on."""
+        left, held = self._seen[_LEFT, :rows], self._seen[_HELD, :rows]
         alive = np.flatnonzero(left)
         fewer = self._enough(len(alive))
-        if alive.size and fewer < rows:
-            sources = alive[alive >= fewer]
-            targets = np.flatnonzero(left[:fewer] == 0)[: len(sources)]
-            old, new = (torch.from_numpy(numbers).to(self._device) for numbers in (sources, targets))
-            self._memory.move(old, new, int(held.max()))
-            self._lines[:, new] = self._lines[:, old]
-            return len(alive), fewer
-        return len(alive), rows
+        if not alive.size or fewer >= rows:
+            return rows
+        sources = alive[alive >= fewer]
+        targets = np.flatnonzero(left[:fewer] == 0)[: len(sources)]
+        old, new = (torch.from_numpy(numbers).to(self._device) for numbers in (sources, targets))
+        self._memory.move(old, new, int(held.max()))
+        self._lines[:, new] = self._lines[:, old]
+        self._seen[:, targets] = self._seen[:, sources]
+        return fewer
 
     def _enough(self, alive: int) -> int:
         """Return the least number of rows that a graph is recorded for and that holds so many."""

@@ -75,11 +75,11 @@ class Memory:
         # Not left as it is: what is masked is multiplied by 0 in places, which no NaN survives.
         self._cells = torch.zeros(shape, dtype=model.dtype, device=model.device)
         self._held = held
-        self._reading: slice | None = None
+        self._reading: Tensor | None = None
 
     @contextmanager
-    def reading(self, rows: slice) -> Iterator[None]:
-        """Let the model read prompts, filled up on the right, into these rows."""
+    def reading(self, rows: Tensor) -> Iterator[None]:
+        """Let the model read prompts, filled up on the right, into the rows of these numbers."""
         self._reading = rows
         try:
             yield

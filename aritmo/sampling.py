@@ -6,7 +6,7 @@ says does not depend on the batch that it was written in (but for the last bits 
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,7 +85,8 @@ def write(
     """Write on from each prompt and yield the texts in the order of the prompts.
 
     Works with any causal model of transformers. Prompts are sorted by length into batches within a window
-    of four batches; a window's texts are yielded when all of it is written. The prompt at position i has
+    of four batches; a window's texts are yielded when all of it is written. On a GPU a text that ends makes room
+    for the next prompt instead, so that a batch stays full to the last. The prompt at position i has
     index ``start + i``, which with the seed names its random stream: so a list may be written in parts.
     A text ends at the tokenizer's end token, after ``max_new_tokens``, or where the model's context is full.
     ``progress`` shows a line of its own, or is told of each text.
@@ -100,7 +101,7 @@ def write(
     A guide refuses prompts too, and needs room for the longest answer.
     """
     rows = _rows(model, tokenizer, prompts, config, start, guide, head)
-    return _write_windows(_Writer(model, tokenizer, config), rows, progress)
+    return _write_all(_Writer(model, tokenizer, config), rows, progress)
 
 
 def write_on(
@@ -239,17 +240,47 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         model.train(training)
 
 
-def _write_windows(writer: "_Writer", rows: list[_Row], progress: bool | Advance) -> Iterator[Written]:
+def _write_all(writer: "_Writer", rows: list[_Row], progress: bool | Advance) -> Iterator[Written]:
     size = writer.prepare(rows)
     with Progress("writing", len(rows), "texts") if progress is True else nullcontext() as shown:
         advance = shown.advance if shown else progress if callable(progress) else _ignore
-        for first in range(0, len(rows), size * WINDOW):
-            window = sorted(rows[first : first + size * WINDOW], key=lambda row: len(row.ids))
-            written: list[Written] = []
-            for at in range(0, len(window), size):
-                with _evaluating(writer.model):
-                    written += writer.write_batch(window[at : at + size], advance)
-            yield from sorted(written, key=lambda text: text.index)
+        if writer.decoder:
+            yield from _write_flowing(writer, writer.decoder, rows, advance)
+        else:
+            yield from _write_windows(writer, rows, size, advance)
+
+
+def _write_windows(writer: "_Writer", rows: list[_Row], size: int, advance: Advance) -> Iterator[Written]:
+    for first in range(0, len(rows), size * WINDOW):
+        window = sorted(rows[first : first + size * WINDOW], key=lambda row: len(row.ids))
+        written: list[Written] = []
+        for at in range(0, len(window), size):
+            with _evaluating(writer.model):
+                written += writer.write_batch(window[at : at + size], advance)
+        yield from sorted(written, key=lambda text: text.index)
+
+
+def _write_flowing(writer: "_Writer", decoder: Decoder, rows: list[_Row], advance: Advance) -> Iterator[Written]:
+    """Yield the texts as a decoder ends them, each when those before it have ended too."""
+    steps = max(row.room for row in rows)
+    draws = writer.config.temperature > 0
+    rounds = decoder.write(
+        rows, (lambda some: writer.uniforms([rows[one] for one in some], steps)) if draws else None
+    )
+    kept: dict[int, Written] = {}
+    told = 0
+    while True:
+        with _evaluating(writer.model):
+            ended = next(rounds, None)
+        if ended is None:
+            return
+        places = [place for place, _ in ended]
+        texts = writer.decode([rows[place] for place in places], [tokens for _, tokens in ended])
+        kept |= zip(places, texts, strict=True)
+        advance(len(ended))
+        while told in kept:
+            yield kept.pop(told)
+            told += 1
 
 
 def _shared(rows: Sequence[_Row]) -> int:
@@ -282,7 +313,7 @@ class _Writer:
         self.decoder: Decoder | None = None
 
     def prepare(self, rows: list[_Row]) -> int:
-        """Return how many rows go into a batch, and set memory for so many aside where a GPU is to write them."""
+        """Return how many rows are written at once, and set memory for so many aside where a GPU is to do it."""
         size = self.config.batch_size
         if not rows or rows[0].path or not decodes(self.model):
             return size
@@ -297,13 +328,10 @@ class _Writer:
 
     def write_batch(self, rows: list[_Row], advance: Advance) -> list[Written]:
         """Write on from every row, all at once, and return the texts in the order of the rows."""
-        steps = max(row.room for row in rows)
-        if self.decoder:
-            return self._decode(rows, self.decoder.write(rows, self.drawn(rows, steps), advance))
-        tokens = np.zeros((len(rows), steps), dtype=np.int64)
+        tokens = np.zeros((len(rows), max(row.room for row in rows)), dtype=np.int64)
         for step, (places, new) in enumerate(self.columns(rows, advance)):
             tokens[places, step] = new
-        return self._decode(rows, tokens)
+        return self.decode(rows, tokens)
 
     def columns(
         self, rows: list[_Row], advance: Advance = _ignore
@@ -330,13 +358,12 @@ class _Writer:
                 break
             batch.drop(~alive[batch.places])
 
-    def drawn(self, rows: list[_Row], steps: int) -> NDArray[np.float64] | None:
-        """Return the uniform numbers of each row's steps, None where the likeliest token is taken."""
-        if self.config.temperature == 0:
-            return None
+    def uniforms(self, rows: Sequence[_Row], steps: int) -> NDArray[np.float64]:
+        """Return the uniform numbers of each row's steps (rows, steps)."""
         return uniforms(self.config.seed, [row.index for row in rows], steps)
 
-    def _decode(self, rows: list[_Row], tokens: NDArray[np.int64]) -> list[Written]:
+    def decode(self, rows: Sequence[_Row], tokens: Iterable[NDArray[np.int64]]) -> list[Written]:
+        """Return the texts of rows whose new tokens, and whatever comes behind their ends, are given."""
         texts, finished = [], []
         for row, ids in zip(rows, tokens, strict=True):
             ends = np.flatnonzero(ids[: row.room] == self.tokenizer.eos_token_id)
@@ -382,8 +409,8 @@ class _Batch:
         needless = mask.all() and (np.diff(positions) == 1).all()
         self._mask = None if needless else torch.from_numpy(mask).to(device)
         self._positions = torch.from_numpy(positions).to(device)
-        drawn = writer.drawn(rows, steps)
-        self._drawn = None if drawn is None else torch.from_numpy(drawn).to(device)
+        draws = writer.config.temperature > 0
+        self._drawn = torch.from_numpy(writer.uniforms(rows, steps)).to(device) if draws else None
 
     def _read_shared(self, rows: list[_Row], most: int) -> int:
         """Read once what all prompts begin with, and return how many tokens that is; 0 where it does not pay.

@@ -1,6 +1,6 @@
 """Decoding in remembered room against models that read the whole text again at every step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -106,11 +107,21 @@ def _written(
     model: PreTrainedModel, prompts: list[_Prompt], config: SamplingConfig, decoder: Decoder | None = None
 ) -> list[list[int]]:
     """Return each text up to its end token, which is there where there is one."""
-    drawn = uniforms(3, range(len(prompts)), 64) if config.temperature else None
-    with torch.inference_mode():
-        decoder = decoder or _decoder(model, prompts, config)
-        tokens = decoder.write(prompts, drawn, lambda count: None).tolist()
-    return [_to_end(row[: prompt.room]) for row, prompt in zip(tokens, prompts, strict=True)]
+
+    def drawn(some: Sequence[int]) -> NDArray[np.float64]:
+        return uniforms(3, some, 64)
+
+    decoder = decoder or _decoder(model, prompts, config)
+    rounds = decoder.write(prompts, drawn if config.temperature else None)
+    texts: dict[int, list[int]] = {}
+    while True:
+        with torch.inference_mode():
+            ended = next(rounds, None)
+        if ended is None:
+            return [texts[place] for place in range(len(prompts))]
+        for place, tokens in ended:
+            assert place not in texts
+            texts[place] = _to_end(tokens[: prompts[place].room].tolist())
 
 
 def _to_end(tokens: list[int]) -> list[int]:
@@ -175,12 +186,11 @@ def test_a_decoder_serves_one_batch_after_another(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(decoding, "_ROUND", 4)
     model, config = _model("llama"), SamplingConfig(temperature=1.2)
     batches = [_prompts(lengths, most) for lengths, most in (([9, 20, 4], 30), ([2], 5), ([1] * 7, 12))]
-    with torch.inference_mode():
-        decoder = _decoder(model, batches[0], config, rows=8, room=60)
+    decoder = _decoder(model, batches[0], config, rows=8, room=60)
     for prompts in [*batches, batches[0]]:
         assert decoder.takes(prompts)
         assert _written(model, prompts, config, decoder) == _slowly(model, prompts, config)
-    assert not decoder.takes(_prompts([1] * 9, 4))
+    assert decoder.takes(_prompts([1] * 9, 4))
     assert not decoder.takes(_prompts([58], 10))
     assert not decoder.takes(_prompts([1], 31))
 
@@ -212,12 +222,32 @@ def test_logits_that_are_not_finite_are_one_sentence(temperature: float) -> None
         _written(model, _prompts([1, 2], 30), SamplingConfig(temperature=temperature))
 
 
-def test_every_text_is_told_once() -> None:
-    model, prompts, told = _model(), _prompts([4] * 9, 40), []
-    with torch.inference_mode():
-        decoder = _decoder(model, prompts, SamplingConfig())
-        decoder.write(prompts, None, told.append)
-    assert sum(told) == 9
+@pytest.mark.parametrize("name", ["gpt2", "mistral"])
+@pytest.mark.parametrize(("look", "rows"), [(1, 3), (4, 5), (4, 16), (16, 1)])
+def test_prompts_that_wait_take_the_rows_of_texts_that_ended(
+    name: str, look: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_LOOK", look)
+    monkeypatch.setattr(decoding, "_WORTH", 4)
+    model, config = _model(name), SamplingConfig(temperature=1.4)
+    prompts = _prompts([1 + row % 7 for row in range(24)], 30)
+    expected = _slowly(model, prompts, config)
+    assert len({len(text) for text in expected}) > 5
+    sizes: list[int] = []
+    advance = Decoder._advance
+
+    def counted(decoder: Decoder, count: int) -> None:
+        sizes.append(count)
+        advance(decoder, count)
+
+    monkeypatch.setattr(Decoder, "_advance", counted)
+    assert _written(model, prompts, config, _decoder(model, prompts, config, rows=rows)) == expected
+    assert max(sizes) == rows
+    # One batch after another takes as many steps as the longest of each; a row that ended is never idle for long.
+    longest = sum(max(map(len, expected[at : at + rows])) for at in range(0, 24, rows))
+    assert len(sizes) < longest + look * 24 // rows
+    if (look, rows) == (1, 3):
+        assert len(sizes) < longest - 1
 
 
 @pytest.mark.parametrize("name", _MODELS)
@@ -304,9 +334,8 @@ def test_the_kernel_attends_as_each_row_alone(shape: tuple[int, int, int], windo
 
 def test_what_stands_behind_a_row_is_never_seen() -> None:
     model, prompts = _model(), _prompts([3, 8, 5], 20)
-    with torch.inference_mode():
-        decoder = _decoder(model, prompts, SamplingConfig())
-        decoder._memory._cells.fill_(1e4)
+    decoder = _decoder(model, prompts, SamplingConfig())
+    decoder._memory._cells.fill_(1e4)
     assert _written(model, prompts, SamplingConfig(), decoder) == _slowly(model, prompts, SamplingConfig())
 
 
@@ -358,10 +387,18 @@ def test_write_by_a_decoder_is_write_without(
     config = SamplingConfig(max_new_tokens=30, temperature=temperature, batch_size=size, seed=5)
     expected = list(write(model, tokenizer, prompts, config, progress=False))
     assert len({text.text for text in expected}) > 10
-    used = []
+    used: list[int] = []
+    rows: set[int] = set()
     decode = Decoder.write
+
+    def watched(decoder: Decoder, prompts: Sequence[Any], drawn: Any) -> Any:
+        used.append(len(prompts))
+        rows.add(decoder.rows)
+        return decode(decoder, prompts, drawn)
+
     monkeypatch.setattr(sampling, "decodes", lambda model: True)
     monkeypatch.setattr(sampling, "rows_that_fit", lambda model, room: 11)
-    monkeypatch.setattr(Decoder, "write", lambda *given: (used.append(len(given[1])), decode(*given))[1])
+    monkeypatch.setattr(Decoder, "write", watched)
     assert list(write(model, tokenizer, prompts, config, progress=False)) == expected
-    assert used == ([4] * 5 if size == 4 else [11, 9])
+    assert used == [20]
+    assert rows == ({4} if size == 4 else {11})

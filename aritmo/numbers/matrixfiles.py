@@ -31,6 +31,8 @@ _BRACKETS = bytes.maketrans(b'[]()"', b"     ")
 _COMMAS = bytes.maketrans(b",;", b"  ")
 _EMPTY_CELL = re.compile(rb"^\s*[,;]|[,;]\s*[,;]")
 _NUMBERS = re.compile(rb"[0-9\s]*")
+_PLAIN_ROW = re.compile(rb"[ \t]*+(?:[0-9]{1,18}+(?![0-9])[ \t]*+)*+[\r\n]*+")
+"""Digits and gaps, no number being too large."""
 _DIGITS = len(str(LARGEST))
 _PLAIN = b"0123456789 \t\r\n"
 _SPACE, _NEWLINE = b" \n"
@@ -160,7 +162,7 @@ def _from_plain(begun: bytes, file: BinaryIO, name: str) -> Iterator[tuple[str, 
     text = begun + file.read(_CHUNK)
     while text:
         end = len(text) if len(text) < _CHUNK else _last_gap(text)
-        found = _plain_blocks(text[:end])
+        found = [] if text[:end].isspace() else _plain_blocks(text[:end])
         if found is None:
             rest = BytesIO(text + file.readline(_LINE))
             yield from _from_text(chain(_lines(rest, name), _lines(file, name)), line, name)
@@ -203,13 +205,15 @@ def _plain_blocks(text: bytes) -> list[tuple[int, Cells]] | None:
 
 
 def _from_text(lines: Iterable[bytes], begin: int, name: str) -> Iterator[tuple[str, Cells]]:
-    rows = (
-        (place, _text_row(line, place))
-        for place, line in ((f"{name}, line {number}", line) for number, line in enumerate(lines, begin))
-    )
-    for numbers, block in groupby(rows, key=lambda row: bool(row[1])):
+    for numbers, block in groupby(_text_rows(lines, begin, name), key=lambda row: bool(row[1])):
         if numbers:
             yield from _cut(block)
+
+
+def _text_rows(lines: Iterable[bytes], begin: int, name: str) -> Iterator[Row]:
+    for number, line in enumerate(lines, begin):
+        place = f"{name}, line {number}"
+        yield place, list(map(int, line.split())) if _PLAIN_ROW.fullmatch(line) else _text_row(line, place)
 
 
 def _cut(block: Iterator[Row]) -> Iterator[tuple[str, Cells]]:

@@ -28,9 +28,10 @@ _PROVEN = (
 Webster 2015, who prove it up to 3.1e23, and 13 bases up to _END.
 """
 _END = 3_317_044_064_679_887_385_961_981
-_SOME = 30
 _FEW = 2_000
-_LARGE, _IN_FLOATS = 1 << 32, 1 << 50
+_IN_FLOATS = 1 << 50
+_PAYS = ((1 << 32, 30), (1 << 27, 150))
+"""From how many cells on it pays to test them side by side, by the largest: the more bases, the sooner."""
 _PER_CELL = 40
 
 
@@ -144,7 +145,8 @@ def are_prime(cells: NDArray[np.int64]) -> NDArray[np.bool_]:
     if top < _SMALL.size:
         return _SMALL[np.maximum(cells, 0)]
     if cells.size < _FEW:
-        test = _side_by_side if cells.size >= _SOME and _LARGE <= top < _IN_FLOATS else _one_by_one
+        least = next((many for bound, many in _PAYS if top >= bound), _FEW)
+        test = _side_by_side if cells.size >= least and top < _IN_FLOATS else _one_by_one
         return test(cells.ravel()).reshape(cells.shape)
     if top < _PER_CELL * cells.size:
         return sieve(top + 1)[np.maximum(cells, 0)]
