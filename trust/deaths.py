@@ -116,6 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kill commands and give them again.")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which part of the trials, of how many")
     parser.add_argument("--works", nargs="+", default=[work.name for work in WORKS], help="which commands")
     given = parser.parse_args()
     began = time.monotonic()
@@ -123,14 +124,14 @@ def main() -> int:
         disk = Disk(Path(place) / "disk")
         try:
             works = [work for work in WORKS if work.name in given.works]
-            found = _try(disk, works, given.trials, given.seed)
+            found = _try(disk, works, range(given.part[0], given.trials, given.part[1]), given.seed)
         finally:
             disk.gone()
     print(json.dumps(found | {"seconds": round(time.monotonic() - began, 1)}))
     return 1 if found["wrong"] else 0
 
 
-def _try(disk: Disk, works: list[Work], trials: int, seed: int) -> dict[str, Any]:
+def _try(disk: Disk, works: list[Work], trials: range, seed: int) -> dict[str, Any]:
     home = disk.folder / "home"
     home.mkdir()
     _prepare(home, any(work.name == "reporting" for work in works))
@@ -148,7 +149,7 @@ def _try(disk: Disk, works: list[Work], trials: int, seed: int) -> dict[str, Any
         _clear(home, work)
     met = Counter[str]()
     wrong: list[str] = []
-    for number in range(trials):
+    for number in trials:
         draw = Stream("deaths", seed, number)
         work, death = works[number % len(works)], DEATHS[number // len(works) % len(DEATHS)]
         found = _trial(disk, home, work, death, draw, undisturbed[work.name])
@@ -157,7 +158,7 @@ def _try(disk: Disk, works: list[Work], trials: int, seed: int) -> dict[str, Any
         if disk.real:
             disk.limit(None)
         _clear(home, work)
-    return {"trials": trials, "met": dict(met), "real_disk": disk.real, "wrong": wrong}
+    return {"trials": len(trials), "met": dict(met), "real_disk": disk.real, "wrong": wrong}
 
 
 @dataclass(frozen=True)

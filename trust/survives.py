@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,12 +49,19 @@ def _may_mount() -> bool:
 def _deaths(size: Size) -> Figure:
     works = size.of(["--works", "building", "sampling", "judging"], [])
     trials = size.of(6, 160)
-    found = _script("trust.deaths", "--trials", str(trials), "--seed", str(size.seed), *works)
-    met = found["met"]
+    parts = max(1, min(size.workers, trials // 3))
+    words = ("--trials", str(trials), "--seed", str(size.seed), *works, "--part")
+    with ThreadPoolExecutor(parts) as at_once:
+        found = list(
+            at_once.map(lambda part: _script("trust.deaths", *words, str(part), str(parts)), range(parts))
+        )
+    met = sum((Counter(one["met"]) for one in found), Counter[str]())
+    wrong = [what for one in found for what in one["wrong"]]
     told = ", ".join(f"{count} {name}" for name, count in sorted(met.items()) if name not in ("inside", "kept"))
-    disk = "a tmpfs" if found["real_disk"] else "no disk could be mounted here: files were kept short, and killed"
-    shown = f"{trials} deaths, {met.get('inside', 0)} at a crash point; {len(found['wrong'])} ended otherwise"
-    return Figure(shown, not found["wrong"], (f"{told}; the disk: {disk}", *found["wrong"][:10]))
+    real = all(one["real_disk"] for one in found)
+    disk = "a tmpfs" if real else "no disk could be mounted here: files were kept short, and killed"
+    shown = f"{trials} deaths, {met.get('inside', 0)} at a crash point; {len(wrong)} ended otherwise"
+    return Figure(shown, not wrong, (f"{told}; the disk: {disk}", *wrong[:10]))
 
 
 def _killed_training(size: Size) -> Figure:

@@ -3,6 +3,8 @@
 import errno
 import signal
 import sys
+import threading
+from _thread import interrupt_main
 from importlib import import_module
 
 import typer
@@ -16,6 +18,8 @@ _VERBS = (
     *("play", "judge", "probe", "export", "report"),
 )
 """The modules of this folder, in the order in which help shows them."""
+_SOON = 0.05
+"""Seconds after which a signal is sent again."""
 
 app = typer.Typer(
     name="aritmo",
@@ -55,10 +59,20 @@ def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def _stop_soon(dropped: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again whose exception was dropped, as it is in ``__del__`` or where C has called Python."""
+    number = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(dropped.exc_type)
+    if number is None:
+        sys.__unraisablehook__(dropped)
+    else:
+        threading.Timer(_SOON, interrupt_main, (number,)).start()
+
+
 def main() -> None:
     """Run the command: exit 0 done, 1 the answer is «no», 2 wrong use or unreadable input, 130 stopped."""
     # So that what cleans up after itself on the way out does so when it is told to end, too.
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _stop_soon
     try:
         status = app(standalone_mode=False)
     except (TyperException, ValueError, OSError) as error:
