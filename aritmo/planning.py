@@ -17,8 +17,8 @@ _CONTEXT = 0.6 * GIB
 """What CUDA itself takes of a card (its context and the kernels loaded), outside torch's account."""
 _SPARE = 0.03
 """Share of a card left free, for the holes between torch's blocks."""
-_WORKSPACE = 64 * 2**20
-"""Scratch room of the library that multiplies matrices, and small buffers."""
+_WORKSPACE, _CPU_WORKSPACE = 272 * 2**20, 64 * 2**20
+"""Scratch room of the library that multiplies matrices, and small buffers (on a GPU measured, for gpt2)."""
 _CHUNK = 2048
 """Places whose logits exist at once in the loss head of bf16 training (``aritmo.losses``)."""
 _PAGE = 2**24
@@ -223,6 +223,8 @@ def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulate
         at_work += mode.rest * max(inputs * outputs for inputs, outputs in shape.matrices)
     head = _head_bytes(shape, mode, tokens)
     kept = between * shape.layers if mode.checkpointing else block * shape.layers
+    if mode.base == 1:
+        kept += tokens * shape.layers * _held_per_token(shape)
     live = block + at_work if mode.checkpointing else at_work
     # The stream around the last norm, what of it bears loss, and the gradient of that.
     begins = {"activations": kept + max(live - head, 0.0), "loss head": 4 * between + head}
@@ -236,8 +238,17 @@ def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulate
         "master weights": mode.master * trained,
         "moments": mode.moments * trained,
         **max(begins, ends, key=lambda parts: sum(parts.values())),
-        "workspace": float(_WORKSPACE),
+        "workspace": float(_CPU_WORKSPACE if mode.element == 4 else _WORKSPACE),
     }
+
+
+def _held_per_token(shape: Shape) -> float:
+    """Return the bytes of a token that the 8-bit products of a block hold on to.
+
+    bitsandbytes keeps their inputs, in bf16, where checkpointing does not find them and so cannot let them go.
+    """
+    norms = 1 if shape.kind == "gptj" else 2
+    return 2.0 * (norms * shape.width + shape.heads * shape.head_size + shape.inner)
 
 
 def _head_bytes(shape: Shape, mode: Mode, tokens: int) -> float:

@@ -166,3 +166,20 @@ def test_advice() -> None:
     assert nothing.endswith("GiB of the 2.0 there are: take a larger card, a smaller model or a shorter context")
     with pytest.raises(ValueError, match=r"takes 1,024 tokens at once, not 2,048; lower training\.context"):
         plan(XL, replace(WORK, context=2048), card("H100"))
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "measured"),
+    [
+        ("gpt2", "full", 4.86), ("gpt2", "full, checkpointing", 2.61), ("gpt2", "lean", 3.71),
+        ("gpt2", "lean, checkpointing", 1.45), ("gpt2", "LoRA", 2.61), ("gpt2", "LoRA, 8-bit base", 3.49),
+        ("gpt2", "LoRA, 4-bit base", 2.49), ("gpt2-xl", "full", 41.81), ("gpt2-xl", "full, checkpointing", 23.8),
+        ("gpt2-xl", "lean", 27.35), ("gpt2-xl", "lean, checkpointing", 9.34), ("gpt2-xl", "LoRA", 6.73),
+        ("gpt2-xl", "LoRA, 8-bit base", 13.5), ("gpt2-xl", "LoRA, 4-bit base", 4.64), ("gpt-j-6b", "LoRA", 16.19),
+        ("gpt-j-6b", "LoRA, 8-bit base", 21.39), ("gpt-j-6b", "LoRA, 4-bit base", 8.39),
+    ],
+)  # fmt: skip
+def test_the_memory_is_what_was_measured(model: str, mode: str, measured: float) -> None:
+    """GiB on an H200 at 8 sequences of 1,024 tokens: benchmarks/memory_gpu_H200_2026-11-27.md."""
+    planned = sum(parts_at_peak(KNOWN_SHAPES[model], MODES[mode], 8, 1024, accumulates=False).values()) / GIB
+    assert planned == pytest.approx(measured, rel=0.05)
