@@ -30,6 +30,7 @@ from aritmo.packing import LossOn, pack
 from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
+from aritmo.tasks.squares_centres import centres_of
 from aritmo.tokens import Numbers, check_covers, learned_pieces, task_tokenizer
 from aritmo.training import TrainingConfig, TrainingResult, train
 from aritmo.verdicts import judge_run
@@ -231,6 +232,8 @@ def _asking(
 ) -> Asking:
     """Return what to ask, of a corpus or fresh problems."""
     if folder:
+        if options.centres is not None:
+            raise ValueError(f"{folder} says what is asked: leave out --centres, or --corpus")
         corpus = Corpus(folder)
         if task not in (None, corpus.task.name) or style not in (None, corpus.style):
             raise ValueError(
@@ -246,7 +249,12 @@ def _asking(
         problems = drawn.problems(split, seed, start, stop, options)
         return records_of(drawn.name, way, split, [drawn.prompt(problem, way) for problem in problems], start)
 
-    limits = {"min_digits": options.min_digits, "max_digits": options.max_digits, "count": wanted}
+    limits: Record = {"min_digits": options.min_digits, "max_digits": options.max_digits, "count": wanted}
+    if options.centres is not None:
+        if drawn.name != Squares.name:
+            raise ValueError(f"centres are of squares, and {drawn.name} has none: leave out --centres")
+        wanted = min(wanted, len(centres_of(options.centres, split)))
+        limits |= {"centres": options.centres, "count": wanted}
     request = {"task": drawn.name, "version": drawn.version, "style": way, **limits}
     return Asking(drawn.name, way, wanted, fresh, request, options.below)
 

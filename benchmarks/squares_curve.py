@@ -40,13 +40,13 @@ from aritmo.progress import Progress, rate
 from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.recipes.squares import FULL, TOY, SquaresRecipe
 from aritmo.recipes.squares_learner import LlamaLearner
-from aritmo.recipes.squares_measure import centres_of
 from aritmo.records import read_jsonl, write_samples
 from aritmo.sampling import SamplingConfig, write
 from aritmo.statistics import share
 from aritmo.stopping import signals
 from aritmo.tasks import TaskOptions
 from aritmo.tasks.squares import Square, Squares, Wanted
+from aritmo.tasks.squares_centres import centres_of
 from aritmo.tasks.squares_pool import NAME
 from aritmo.tasks.squares_search import LIMIT
 from aritmo.tasks.task import Ask

@@ -94,11 +94,11 @@ def written(args: argparse.Namespace, first: int, stop: int) -> Iterator[dict[st
     import torch
 
     from aritmo.models import open_model
-    from aritmo.recipes.squares_measure import centres_of
     from aritmo.sampling import SamplingConfig, write
     from aritmo.shipped import shipped_folder
     from aritmo.tasks import find_task
     from aritmo.tasks.problems import read_square
+    from aritmo.tasks.squares_centres import centres_of
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = open_model(str(shipped_folder("squares")), context=2, device=device)

@@ -69,9 +69,9 @@ def write(asked: str, count: int, file: Path, minutes: float, processes: int) ->
 def _block(job: tuple[str, int, int]) -> tuple[list[dict[str, Any]], float]:
     """Return what the model writes on the questions of a block, and the processor seconds that it took."""
     from aritmo import asking
-    from aritmo.recipes.squares_measure import centres_of
     from aritmo.tasks import find_task
     from aritmo.tasks.problems import read_square
+    from aritmo.tasks.squares_centres import centres_of
 
     asked, start, stop = job
     setattr(asking, "cores", lambda: 1)  # noqa: B010

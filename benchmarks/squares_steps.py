@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 
 from aritmo.models import open_model
 from aritmo.numbers.randomness import Split
-from aritmo.recipes.squares_measure import centres_of
+from aritmo.tasks.squares_centres import centres_of
 from aritmo.tasks.squares_documents import KINDS, Document
 from aritmo.tasks.squares_nested import all_steps
 from aritmo.tasks.squares_search import Search

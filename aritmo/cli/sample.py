@@ -27,7 +27,14 @@ def sample(
     count: Annotated[int, typer.Option(min=1, help="How many problems.")] = 1000,
     min_digits: Annotated[int, typer.Option(min=1, help="Least digits of a fresh problem's numbers.")] = 1,
     max_digits: Annotated[int, typer.Option(min=1, help="Most digits of a fresh problem's numbers.")] = 5,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a text may have.")] = 512,
+    centres: Annotated[
+        int | None,
+        typer.Option(help="Ask for each centre of the split, once, that has a square of this order: 3, 5 or 7."),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that a text may have; 512 without it, 7,600 for searches of squares."),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 is greedy; without it 1 for squares, else 0.")
     ] = None,
@@ -56,9 +63,12 @@ def sample(
     from aritmo.sampling import SamplingConfig
     from aritmo.tasks import TaskOptions
 
+    known = Corpus(corpus) if corpus else None
+    asked, way = (known.task.name, known.style) if known else (task, style)
     if temperature is None:
-        asked = Corpus(corpus).task.name if corpus else task
         temperature = 1.0 if asked == "squares" else 0.0
+    if max_new_tokens is None:
+        max_new_tokens = 7_600 if (asked, way) == ("squares", "tutorial") else 512
     sampling = build(
         SamplingConfig,
         {
@@ -66,7 +76,7 @@ def sample(
             "batch_size": batch_size, "seed": seed,
         },
     )  # fmt: skip
-    options = TaskOptions(min_digits=min_digits, max_digits=max_digits)
+    options = TaskOptions(min_digits=min_digits, max_digits=max_digits, centres=centres)
     account = sample_problems(model, corpus, task, style, split, count, options, sampling, out, guided, precision)
     if not place().is_main_process:
         return

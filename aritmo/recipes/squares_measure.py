@@ -13,12 +13,13 @@ from typing import Any
 
 from aritmo.asking import Line, Manner, ask
 from aritmo.files import write_json, write_whole
-from aritmo.numbers.randomness import Split, digest, split_of
+from aritmo.numbers.randomness import Split, split_of
 from aritmo.statistics import share
 from aritmo.tasks.problems import ANY
-from aritmo.tasks.squares_nested import BELOW, nested_square
+from aritmo.tasks.squares_centres import centres_of
+from aritmo.tasks.squares_nested import BELOW
 from aritmo.tasks.squares_pool import NAME
-from aritmo.tasks.squares_search import LIMIT, Search, found_by, is_prime, search_for
+from aritmo.tasks.squares_search import LIMIT, Search, found_by, search_for
 from aritmo.workers import cores
 
 MEASURED, CARD = "measured.json", "MODEL_CARD.md"
@@ -42,17 +43,6 @@ class Measure:
     centres: int | None = None
     drawn: int = 400
     minutes: float = 5.0
-
-
-def centres_of(order: int, split: Split) -> list[int]:
-    """Return the centres of a split that have a square of an order which the search finds, in a drawn order."""
-    below, found = (LIMIT, found_by) if order == 3 else (BELOW, nested_square)
-    centres = [
-        c
-        for c in range(11, below)
-        if is_prime(c) and split_of(NAME, str(c)) == split and found(Search(c, order=order))
-    ]
-    return sorted(centres, key=lambda c: digest(NAME, "measured", c))
 
 
 def tell(folder: Path, told: Record, measure: Measure) -> None:

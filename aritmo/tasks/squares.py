@@ -13,6 +13,7 @@ from aritmo.numbers.keys import cells_below
 from aritmo.numbers.randomness import Split
 from aritmo.numbers.squares import SquareCheck, check_square, key, line_sums
 from aritmo.tasks import squares_tutorial as tutorial
+from aritmo.tasks.squares_centres import centres_of
 from aritmo.tasks.squares_nested import ENOUGH
 from aritmo.tasks.squares_pool import NAME, VERSION, squares_between, turned
 from aritmo.tasks.squares_search import LIMIT, Search, search_for
@@ -85,8 +86,12 @@ class Squares:
 
         Order 3 alone ends where all its squares have come. What else is drawn may repeat, and so do prompts
         that ask for more than a number: many squares have one centre, one sum or one order. Raises ValueError
-        where an order has no square below the bound.
+        where an order has no square below the bound. ``centres`` asks for each centre that the search knows.
         """
+        if options.centres is not None:
+            order = None if options.centres == 3 else options.centres
+            centres = centres_of(options.centres, split)[start:stop]
+            return [Square(0, wanted=Wanted(order, centre)) for centre in centres]
         mixed = len(options.order) > 1
         orders = [
             order

@@ -55,6 +55,8 @@ class TaskOptions:
     order: tuple[int, ...] = (3,)
     below: int = 10_000
     ask: tuple[Ask, ...] = ("number",)
+    centres: int | None = None
+    """The order whose centres are asked for, each once, in place of what is drawn."""
 
 
 class Task(Protocol[P]):

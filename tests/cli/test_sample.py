@@ -75,3 +75,17 @@ def test_what_cannot_be_guided_is_refused(command: Command, words: tuple[str, ..
     assert ended.status == 2
     assert said in ended.err
     assert not Path("g.jsonl").exists()
+
+
+def test_every_centre_of_a_split_is_asked_for(command: Command, model: str) -> None:
+    words = ("sample", model, "--task", "squares", "--max-new-tokens", 4, "--centres", 5)
+    assert command(*words, "--split", "validation", "--style", "listing", "--out", "c.jsonl").status == 0
+    assert len({record["prompt"] for record in _lines("c.jsonl")}) == len(_lines("c.jsonl")) == 62
+    assert _lines("c.jsonl")[0]["prompt"].startswith("Matrix of order 5 with centre ")
+    refused = command(*words[:-1], 4, "--out", "d.jsonl")
+    assert refused.status == 2
+    assert "centres: got 4, and orders 3, 5, 7 are searched for" in refused.err
+    refused = command("sample", model, "--task", "addition", "--centres", 3, "--out", "d.jsonl")
+    assert refused.status == 2
+    assert "addition has none: leave out --centres" in refused.err
+    assert not Path("d.jsonl").exists()

@@ -24,7 +24,6 @@ from aritmo.recipes.squares_measure import (
     ask_any,
     ask_centres,
     card,
-    centres_of,
     is_trained,
     tell,
 )
@@ -157,14 +156,6 @@ def test_the_last_layer_is_sharpened() -> None:
     tokenizer = TOY.finish(model)
     torch.testing.assert_close(model.lm_head.weight, 1.5 * before)
     assert tokenizer.convert_ids_to_tokens(list(range(len(SYMBOLS)))) == SYMBOLS
-
-
-def test_centres_that_are_asked_are_unseen_and_drawn() -> None:
-    for order, split, many in ((3, "test", 112), (3, "validation", 116), (5, "test", 65), (7, "validation", 55)):
-        centres = centres_of(order, split)  # type: ignore[arg-type]
-        assert len(set(centres)) == len(centres) == many
-        assert all(split_of("squares", str(c)) == split for c in centres)
-        assert centres != sorted(centres)
 
 
 def test_which_squares_may_be_in_training() -> None:
