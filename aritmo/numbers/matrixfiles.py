@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from io import BytesIO
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from math import isqrt
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -168,8 +168,7 @@ def _from_plain(begun: bytes, file: BinaryIO, name: str) -> Iterator[tuple[str, 
             yield from _from_text(chain(_lines(rest, name), _lines(file, name)), line, name)
             return
         for first, cells in found:
-            place = f"{name}, line {line + first}"
-            yield place, _square(cells, place)
+            yield f"{name}, line {line + first}", cells
         line += text.count(b"\n", 0, end)
         text = text[end:] + file.read(_CHUNK)
 
@@ -182,7 +181,7 @@ def _last_gap(text: bytes) -> int:
 def _plain_blocks(text: bytes) -> list[tuple[int, Cells]] | None:
     """Return the matrices of blocks of n lines with n numbers each, with the index of their first lines.
 
-    None where anything else stands in the text, or a number that may be too large.
+    None where anything else stands in the text, or a number or a sum of a line that may be too large.
     """
     if text.translate(None, _PLAIN):
         return None
@@ -199,21 +198,26 @@ def _plain_blocks(text: bytes) -> list[tuple[int, Cells]] | None:
     widths = counts[firsts]
     if (counts[counts > 0] != np.repeat(lengths, lengths)).any() or (widths != lengths).any():
         return None
-    pieces = np.split(numbers, np.cumsum(lengths * lengths)[:-1])
-    shaped = zip(firsts.tolist(), lengths.tolist(), pieces, strict=True)
-    return [(first, cells.reshape(order, order)) for first, order, cells in shaped]
+    if numbers.max() > LARGEST // lengths.max():
+        return None
+    ends = np.cumsum(lengths * lengths).tolist()
+    shapes = zip(firsts.tolist(), lengths.tolist(), ends, strict=True)
+    return [(first, numbers[end - n * n : end].reshape(n, n)) for first, n, end in shapes]
 
 
 def _from_text(lines: Iterable[bytes], begin: int, name: str) -> Iterator[tuple[str, Cells]]:
-    for numbers, block in groupby(_text_rows(lines, begin, name), key=lambda row: bool(row[1])):
-        if numbers:
-            yield from _cut(block)
+    numbered = enumerate(lines, begin)
+    for number, line in numbered:
+        if not line.isspace() and (row := _text_row(line, place := f"{name}, line {number}")):
+            yield from _cut(chain([(place, row)], _rows_on(numbered, name)))
 
 
-def _text_rows(lines: Iterable[bytes], begin: int, name: str) -> Iterator[Row]:
-    for number, line in enumerate(lines, begin):
-        place = f"{name}, line {number}"
-        yield place, list(map(int, line.split())) if _PLAIN_ROW.fullmatch(line) else _text_row(line, place)
+def _rows_on(numbered: Iterator[tuple[int, bytes]], name: str) -> Iterator[Row]:
+    """Yield the rows of a block that has begun."""
+    for number, line in numbered:
+        if line.isspace() or not (row := _text_row(line, place := f"{name}, line {number}")):
+            return
+        yield place, row
 
 
 def _cut(block: Iterator[Row]) -> Iterator[tuple[str, Cells]]:
@@ -253,6 +257,8 @@ def _square(cells: list[list[int]] | NDArray[np.int64], place: str) -> Cells:
 
 def _text_row(line: bytes, place: str) -> list[int]:
     """Return the numbers of a line; none for an empty line or a heading."""
+    if _PLAIN_ROW.fullmatch(line):
+        return list(map(int, line.split()))
     text = line.translate(_BRACKETS)
     if b"," in text or b";" in text:
         text = text.strip().rstrip(b",; \t")
