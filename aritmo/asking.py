@@ -22,8 +22,8 @@ from aritmo.tasks.squares import Square, Squares
 from aritmo.workers import cores
 
 if TYPE_CHECKING:
+    from aritmo.choosing import SamplingConfig
     from aritmo.llama import Guess
-    from aritmo.sampling import SamplingConfig
 
 Record = dict[str, Any]
 
@@ -384,7 +384,7 @@ class _Full:
 
 
 def _sampling(most: int, temperature: float, manner: Manner) -> "SamplingConfig":
-    from aritmo.sampling import SamplingConfig
+    from aritmo.choosing import SamplingConfig
 
     return SamplingConfig(max_new_tokens=most, temperature=temperature, seed=manner.seed)
 

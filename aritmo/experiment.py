@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import __version__, checkpoints
+from aritmo.choosing import SamplingConfig
 from aritmo.config import read_yaml, save_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
 from aritmo.distributed import place
@@ -27,7 +28,6 @@ from aritmo.judging import judge_samples
 from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
 from aritmo.numbers.randomness import Split, split_named
 from aritmo.packing import LossOn, pack
-from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
 from aritmo.tasks.squares_centres import centres_of

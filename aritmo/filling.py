@@ -11,13 +11,14 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import checkpoints
+from aritmo.choosing import SamplingConfig
 from aritmo.distributed import dealt, gathered, place, tell
 from aritmo.files import file_hash
 from aritmo.guided import Guide
 from aritmo.judging import judge_samples, summarise
 from aritmo.numbers.randomness import Split
 from aritmo.progress import Progress
-from aritmo.sampling import WINDOW, Advance, SamplingConfig, write
+from aritmo.sampling import WINDOW, Advance, write
 from aritmo.unfinished import Unfinished
 
 Record = dict[str, Any]

@@ -20,6 +20,7 @@ import pyarrow.compute
 from pydantic import BaseModel, ConfigDict, Field
 
 from aritmo.adapters import is_adapter
+from aritmo.choosing import SamplingConfig
 from aritmo.config import read_yaml, save_config
 from aritmo.corpus import Corpus
 from aritmo.distributed import place
@@ -33,7 +34,6 @@ from aritmo.mixing import mix
 from aritmo.models import open_tokenizer
 from aritmo.numbers.randomness import Split, seed_of, split_of
 from aritmo.records import read_jsonl
-from aritmo.sampling import SamplingConfig
 from aritmo.statistics import share
 from aritmo.tokens import encode_batch
 from aritmo.training import TrainingConfig, TrainingResult

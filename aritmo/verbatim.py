@@ -94,7 +94,7 @@ def _within(texts: Sequence[Sequence[int]]) -> Iterator[bool]:
 
 
 def _mixed(ids: Ids) -> NDArray[np.uint64]:
-    """Return numbers whose bits are spread: the finish of splitmix64, as ``sampling.uniforms`` has it."""
+    """Return numbers whose bits are spread: the finish of splitmix64, as ``choosing.uniforms`` has it."""
     bits = ids.astype(np.uint64) * _MIX
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -101,8 +101,8 @@ def open_product(threads: int) -> Callable[[Sequence[tuple[int, int]]], list[str
 
 
 def open_on_gpu() -> Callable[[Sequence[tuple[int, int]]], list[str]]:
+    from aritmo.choosing import SamplingConfig
     from aritmo.models import open_model
-    from aritmo.sampling import SamplingConfig
     from aritmo.sampling import write as write_texts
 
     model, tokenizer = open_model("adder", context=2, device="cuda")

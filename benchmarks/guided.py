@@ -21,9 +21,10 @@ import torch
 from tokenizers.decoders import ByteLevel
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from aritmo.choosing import SamplingConfig
 from aritmo.guided import Guide
 from aritmo.models import known_config
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.tasks import TASKS
 from aritmo.tokens import gpt2_tokenizer, task_tokenizer
 

@@ -11,7 +11,8 @@ from statistics import median
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, set_seed
 
-from aritmo.sampling import SamplingConfig, write
+from aritmo.choosing import SamplingConfig
+from aritmo.sampling import write
 from aritmo.tokens import digit_tokenizer, encode_batch
 
 Decoder = Callable[[GPT2LMHeadModel, PreTrainedTokenizerFast, list[str], int, float], int]

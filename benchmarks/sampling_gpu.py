@@ -36,9 +36,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from aritmo.choosing import SamplingConfig
 from aritmo.memory import attend_plainly
 from aritmo.models import known_config
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 
 GIB = 2**30
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+from aritmo.choosing import SamplingConfig
 from aritmo.files import check_free, new_folder, write_json
 from aritmo.judging import judge_samples
 from aritmo.models import open_model, quiet_transformers
@@ -41,7 +42,7 @@ from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.recipes.squares import FULL, TOY, SquaresRecipe
 from aritmo.recipes.squares_learner import LlamaLearner
 from aritmo.records import read_jsonl, write_samples
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.statistics import share
 from aritmo.stopping import signals
 from aritmo.tasks import TaskOptions

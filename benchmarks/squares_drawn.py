@@ -93,8 +93,9 @@ def written(args: argparse.Namespace, first: int, stop: int) -> Iterator[dict[st
     """Yield the texts of these numbers as samples."""
     import torch
 
+    from aritmo.choosing import SamplingConfig
     from aritmo.models import open_model
-    from aritmo.sampling import SamplingConfig, write
+    from aritmo.sampling import write
     from aritmo.shipped import shipped_folder
     from aritmo.tasks import find_task
     from aritmo.tasks.problems import read_square

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from aritmo.choosing import SamplingConfig
 from aritmo.corpus import CorpusConfig, build_corpus
 from aritmo.experiment import PartConfig, judge_run, sample_run, train_on
 from aritmo.numbers.randomness import seed_of
 from aritmo.records import read_jsonl
-from aritmo.sampling import SamplingConfig
 from aritmo.tokens import task_tokenizer
 from aritmo.training import TrainingConfig
 

@@ -31,10 +31,11 @@ from transformers import (
 
 from aritmo import decoding, sampling
 from aritmo.adapters import add_adapter
+from aritmo.choosing import SamplingConfig, choose, uniforms
 from aritmo.decoding import Decoder, decodes, is_known, rows_that_fit
 from aritmo.memory import Memory, attend_plainly, bytes_a_token, remembering
 from aritmo.positions import Layout, lay_out
-from aritmo.sampling import SamplingConfig, choose, uniforms, write
+from aritmo.sampling import write
 from aritmo.tokens import digit_tokenizer
 
 _VOCABULARY, _END, _CONTEXT = 20, 1, 64

@@ -16,12 +16,12 @@ from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTJConfig, PreTrainedModel
 
+from aritmo.choosing import SamplingConfig
 from aritmo.distributed import blank_like, check_launch, leave, place, tell
 from aritmo.engine import Engine
 from aritmo.experiment import sample_problems
 from aritmo.packing import pack
 from aritmo.records import read_jsonl
-from aritmo.sampling import SamplingConfig
 from aritmo.tasks import TaskOptions
 from aritmo.tokens import digit_tokenizer
 from aritmo.training import TrainingConfig, TrainingResult, train

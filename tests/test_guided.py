@@ -23,9 +23,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from aritmo.choosing import SamplingConfig
 from aritmo.guided import Guide, answers, stacked
 from aritmo.numbers.primes import is_prime
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.tasks import TASKS
 from aritmo.tasks.squares import Wanted
 from aritmo.tasks.squares_search import SYMBOLS

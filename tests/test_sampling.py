@@ -33,7 +33,8 @@ from transformers import (
     set_seed,
 )
 
-from aritmo.sampling import SamplingConfig, Written, choose, uniforms, write, write_on
+from aritmo.choosing import SamplingConfig, choose, uniforms
+from aritmo.sampling import Written, write, write_on
 
 _ALPHABET = ["<pad>", "<end>", *"0123456789+="]
 _PAD, _END = 0, 1

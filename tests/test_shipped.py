@@ -13,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo import shipped
 from aritmo.asking import Line, Manner, ask
+from aritmo.choosing import SamplingConfig
 from aritmo.llama import Llama, Text, write_texts
 from aritmo.models import open_model, open_tokenizer
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.shipped import SHIPPED, shipped_folder
 from aritmo.tasks import TASKS
 from aritmo.tasks.addition import Sum

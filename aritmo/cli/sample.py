@@ -56,11 +56,11 @@ def sample(
     json: Json = False,
 ) -> None:
     """Let a model write on the problems of a split, each text from its own random stream."""
+    from aritmo.choosing import SamplingConfig
     from aritmo.config import build
     from aritmo.corpus import Corpus
     from aritmo.distributed import place
     from aritmo.experiment import sample_problems
-    from aritmo.sampling import SamplingConfig
     from aritmo.tasks import TaskOptions
 
     known = Corpus(corpus) if corpus else None

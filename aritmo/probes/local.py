@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from aritmo.choosing import SamplingConfig
 from aritmo.experiment import newest_model
 from aritmo.models import complete, open_model, open_quantised, open_tokenizer, quiet_transformers
 from aritmo.probes.prompts import Item
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.screen import first_line
 from aritmo.tokens import encode_batch
 

@@ -111,8 +111,8 @@ def test_a_real_model_gets_the_score_of_aritmo_sample_and_judge(
     """The tutor writes numbers of at most 7 digits, so of 6 to 9 it gets some right and some wrong."""
     from lm_eval.models.huggingface import HFLM
 
+    from aritmo.choosing import SamplingConfig
     from aritmo.experiment import sample_problems
-    from aritmo.sampling import SamplingConfig
     from aritmo.tasks import TaskOptions
 
     corpus = corpus_of("decomposition", "spaced", min_digits=6, max_digits=9, count=200)

@@ -17,9 +17,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from aritmo.choosing import SamplingConfig
 from aritmo.probes.local import Local, check_local, head_of, is_gguf, open_gguf
 from aritmo.probes.prompts import PROBES
-from aritmo.sampling import SamplingConfig, write
+from aritmo.sampling import write
 from aritmo.tokens import task_tokenizer
 
 TOKENIZER = task_tokenizer("digits")
