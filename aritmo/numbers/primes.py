@@ -30,7 +30,7 @@ Webster 2015, who prove it up to 3.1e23, and 13 bases up to _END.
 _END = 3_317_044_064_679_887_385_961_981
 _FEW = 2_000
 _IN_FLOATS = 1 << 50
-_PAYS = ((1 << 32, 30), (1 << 27, 150))
+_PAYS = ((1 << 32, 30), (1 << 17, 200))
 """From how many cells on it pays to test them side by side, by the largest: the more bases, the sooner."""
 _PER_CELL = 40
 
