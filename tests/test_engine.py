@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -74,7 +75,10 @@ def test_streams_in_bf16_learn_what_rows_in_fp32_do(name: str) -> None:
         {"checkpointing": True},
         {"batch_size": 2, "gradient_accumulation": 2},
     ):
-        assert teach(make(name), 30, **given) == pytest.approx(plain, abs=0.1)
+        learned = teach(make(name), 30, **given)
+        assert mean(abs(one - other) for one, other in zip(learned, plain, strict=True)) < 0.03
+        # One update may lie further off where rounding is drawn by lot.
+        assert learned == pytest.approx(plain, abs=0.2 if given.get("optimizer") == "lean" else 0.1)
 
 
 def test_making_blocks_again_changes_nothing() -> None:

@@ -134,7 +134,8 @@ def test_a_cache_that_grows_holds_what_it_held(ours: Llama, monkeypatch: pytest.
     monkeypatch.setattr(llama, "_BEGUN", 100)
     whole = Cache(ours, 100)
     ours.read([1, 2, 3], whole)
-    np.testing.assert_array_equal(grown, ours.read([6, 7, 8, 9, 10], whole))
+    # Products of memory that lies otherwise are summed up otherwise on some processors.
+    np.testing.assert_allclose(grown, ours.read([6, 7, 8, 9, 10], whole), rtol=1e-4, atol=1e-5)
 
 
 def test_draws_follow_the_models_distribution(ours: Llama, theirs: LlamaForCausalLM) -> None:
