@@ -65,7 +65,15 @@ def _stop_soon(dropped: "sys.UnraisableHookArgs") -> None:
     if number is None:
         sys.__unraisablehook__(dropped)
     else:
-        threading.Timer(_SOON, interrupt_main, (number,)).start()
+        threading.Timer(_SOON, _send, (number,)).start()
+
+
+def _send(number: signal.Signals) -> None:
+    """Send this process a signal, to the thread that handles it, so that it does not sleep on."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        interrupt_main(number)
 
 
 def main() -> None:
