@@ -31,7 +31,7 @@ _WINDOW = 512
 """Problems that are written together, before the first of them is answered."""
 _SPARE = 8
 """Tokens that a model may write more than the right text has: what is cut off there is wrong already."""
-_ROOM = {3: 5_200, 5: 5_200, 7: 7_600}
+ROOM = {3: 5_200, 5: 5_200, 7: 7_600}
 """Tokens that a model may write on a square of each order."""
 _RECIPE = "squares"
 """The recipe whose models are read in numpy, in a folder as well."""
@@ -392,7 +392,7 @@ def _sampling(most: int, temperature: float, manner: Manner) -> "SamplingConfig"
 def _room(problem: Any) -> int:
     """Return how many tokens a model may write on a problem where no one text is right."""
     wanted = problem.wanted if isinstance(problem, Square) else None
-    return _ROOM.get(wanted.order or 3, _ROOM[3]) if wanted else _ROOM[3]
+    return ROOM.get(wanted.order or 3, ROOM[3]) if wanted else ROOM[3]
 
 
 def _foreseen(task: Task[Any], style: str, problem: Any, text: str = "") -> str | None:

@@ -32,17 +32,18 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from aritmo.choosing import SamplingConfig
 from aritmo.files import check_free, new_folder, write_json
+from aritmo.filling import records_of, written
 from aritmo.judging import judge_samples
-from aritmo.models import open_model, quiet_transformers
+from aritmo.models import open_model
 from aritmo.numbers.randomness import seed_of, split_of
 from aritmo.numbers.search import count_order3, list_order3
 from aritmo.originals import Originals
 from aritmo.progress import Progress, rate
+from aritmo.recipes.baking import save_model
 from aritmo.recipes.siblings import NOT_ASKED, Batch
 from aritmo.recipes.squares import FULL, TOY, SquaresRecipe
 from aritmo.recipes.squares_learner import LlamaLearner
 from aritmo.records import read_jsonl, write_samples
-from aritmo.sampling import write
 from aritmo.statistics import share
 from aritmo.stopping import signals
 from aritmo.tasks import TaskOptions
@@ -53,7 +54,7 @@ from aritmo.tasks.squares_search import LIMIT
 from aritmo.tasks.task import Ask
 from aritmo.tokens import encode_batch, task_tokenizer
 from aritmo.workers import Workers, cores
-from benchmarks.squares_novelty import trained
+from benchmarks.squares_novelty import is_good, trained
 
 AT = (100, 250, 500, 1_000, 2_000, 4_000, 8_000, 12_000, 17_000)
 END, TOLD, LOG, CURVE = "at-end", "told.json", "log.jsonl", "curve.jsonl"
@@ -215,13 +216,9 @@ def train(args: argparse.Namespace) -> None:
 
 def keep(recipe: SquaresRecipe, learner: LlamaLearner, folder: Path, told: Record) -> None:
     """Write a copy of the model, which is there whole or not at all."""
-    model = learner.model(0)
-    tokenizer = recipe.finish(model)
     where = torch.cuda.get_device_name() if DEVICE.type == "cuda" else "CPU"
     with new_folder(folder) as beside:
-        with quiet_transformers():
-            model.to(torch.bfloat16).save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
+        save_model(recipe, learner, beside)
         write_json(beside / TOLD, told | {"device": where, "torch": torch.__version__})
 
 
@@ -270,14 +267,11 @@ def ask_copy(args: argparse.Namespace, folder: Path, workers: Workers) -> Record
 def _written(
     args: argparse.Namespace, model: Any, tokenizer: Any, problems: Sequence[Square], temperature: float
 ) -> Iterator[Record]:
+    """Return the problems as samples, with what is written on them."""
     prompts = [Squares().prompt(problem, args.style) for problem in problems]
     most = LONGEST[args.style]
     config = SamplingConfig(max_new_tokens=most, temperature=temperature, batch_size=1_024, seed=args.seed)
-    for prompt, text in zip(prompts, write(model, tokenizer, prompts, config, progress=False), strict=True):
-        yield {
-            "index": text.index, "split": "test", "task": NAME, "style": args.style, "prompt": prompt,
-            "text": text.text, "finished": text.finished, "tokens": text.tokens,
-        }  # fmt: skip
+    return written(model, tokenizer, records_of(NAME, args.style, "test", prompts), config)
 
 
 def judged(job: tuple[str, Sequence[Record]]) -> list[Record]:
@@ -296,8 +290,7 @@ def originals(style: str) -> Originals:
 
 
 def _line(verdict: Record) -> Record:
-    details = verdict["details"]
-    valid = bool(details.get("square_valid") and details.get("as_asked", True))
+    details, valid = verdict["details"], is_good(verdict)
     return {
         "finished": verdict["finished"], "valid": valid, "everything_right": verdict["valid"],
         "copied": verdict["origin"] == "copied", "near_copy": verdict["origin"] == "near copy",

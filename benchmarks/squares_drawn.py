@@ -17,13 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from aritmo.originals import Originals
+from benchmarks.squares_novelty import is_good, new_shares, questions, trained
 
 BLOCK = 64
 """Texts that are judged, and saved, together."""
@@ -90,59 +88,44 @@ def write(args: argparse.Namespace) -> None:
 
 
 def written(args: argparse.Namespace, first: int, stop: int) -> Iterator[dict[str, Any]]:
-    """Yield the texts of these numbers as samples."""
+    """Return the texts of these numbers as samples."""
     import torch
 
+    from aritmo import filling
     from aritmo.choosing import SamplingConfig
     from aritmo.models import open_model
-    from aritmo.sampling import write
     from aritmo.shipped import shipped_folder
     from aritmo.tasks import find_task
     from aritmo.tasks.problems import read_square
-    from aritmo.tasks.squares_centres import centres_of
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, tokenizer = open_model(str(shipped_folder("squares")), context=2, device=device)
     task, style = find_task("squares", "tutorial")
-    asked = ["any"] if args.asked == "any" else list(map(str, centres_of(3, "test")))
-    prompts = [task.prompt(read_square(problem, 6), style) for problem in asked]
+    prompts = [task.prompt(read_square(problem, 6), style) for problem in questions(args.asked)]
     mine = [prompts[index % len(prompts)] for index in range(first, stop)]
     config = SamplingConfig(max_new_tokens=LONGEST, temperature=1.0, batch_size=args.rows)
-    for text in write(model, tokenizer, mine, config, start=first, progress=False):
-        prompt = mine[text.index - first]
-        yield {
-            "index": text.index, "split": "test", "task": task.name, "style": style, "prompt": prompt,
-            "text": text.text, "finished": text.finished, "tokens": text.tokens,
-        }  # fmt: skip
+    return filling.written(model, tokenizer, filling.records_of(task.name, style, "test", mine, first), config)
 
 
 def judged(samples: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return a line on each text, and the texts."""
     from aritmo.judging import judge_samples
 
-    return [_line(verdict) for verdict in judge_samples(samples, originals())], samples
+    return [_line(verdict) for verdict in judge_samples(samples, trained())], samples
 
 
 def _line(verdict: dict[str, Any]) -> dict[str, Any]:
-    details = verdict["details"]
     line = {name: verdict[name] for name in ("index", "tokens", "finished")}
     line |= {"valid": False, "right": verdict["valid"], "origin": verdict["origin"]}
-    if details.get("square_valid") and details.get("as_asked", True):
-        square = {"key": details["key"], "centre": verdict["answer"][1][1], "unseen": verdict["unseen"]}
+    if is_good(verdict):
+        square = {"key": verdict["details"]["key"], "centre": verdict["answer"][1][1], "unseen": verdict["unseen"]}
         line |= {"valid": True, **square}
     return line
 
 
-@cache
-def originals() -> "Originals":
-    from benchmarks.squares_novelty import trained
-
-    return trained()
-
-
 def summary(args: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of all parts."""
-    from aritmo.numbers.search import list_order3
+    from aritmo.numbers.search import count_order3
     from aritmo.records import read_jsonl
     from aritmo.statistics import share
     from aritmo.tasks.squares_search import LIMIT
@@ -150,16 +133,13 @@ def summary(args: argparse.Namespace) -> dict[str, Any]:
     files = sorted(args.out.glob(f"{args.asked}-*.jsonl"))
     lines = [line for file in files for line in read_jsonl(file)]
     good = [line for line in lines if line["valid"]]
-    there = sum(1 for _ in list_order3(LIMIT))
+    there = count_order3(LIMIT)
     return {
         "asked": args.asked, "texts": len(lines), "tokens": sum(line["tokens"] for line in lines),
         "finished": share(sum(line["finished"] for line in lines), len(lines)),
         "valid": share(len(good), len(lines)),
         "every_step_right": share(sum(line["right"] for line in lines), len(lines)),
-        "of_valid": {
-            name: share(sum(line["unseen"][name] for line in good), len(good))
-            for name in ("K1", "K2", "family", "pattern")
-        },
+        "of_valid": new_shares([line["unseen"] for line in good]),
         "near_copies_of_valid": sum(line["origin"] == "near copy" for line in good),
         "centres": len({line["centre"] for line in good}),
         "there_are": there,

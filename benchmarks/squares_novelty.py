@@ -17,7 +17,8 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,11 @@ def _block(job: tuple[str, int, int]) -> tuple[list[dict[str, Any]], float]:
     from aritmo import asking
     from aritmo.tasks import find_task
     from aritmo.tasks.problems import read_square
-    from aritmo.tasks.squares_centres import centres_of
 
     asked, start, stop = job
     setattr(asking, "cores", lambda: 1)  # noqa: B010
     task, style = find_task("squares", "tutorial")
-    problems = ["any"] if asked == "any" else list(map(str, centres_of(3, "test")))
+    problems = questions(asked)
     spent = time.process_time()
     lines = [asking.Line("", problems[place % len(problems)]) for place in range(start, stop)]
     answers = asking.ask("squares", lines, "squares", style, asking.Manner(1.0, start))
@@ -103,21 +103,14 @@ def judge(file: Path, documents: int) -> dict[str, Any]:
     verdicts = list(judge_samples(read_jsonl(file), trained(), repeated))
     summary: dict[str, Any] = summarise(verdicts)["groups"]["test"]
     details = [verdict["details"] for verdict in verdicts]
-    good = [
-        verdict
-        for verdict in verdicts
-        if verdict["details"].get("square_valid") and verdict["details"].get("as_asked", True)
-    ]
+    good = [verdict for verdict in verdicts if is_good(verdict)]
     new = [verdict for verdict in good if verdict["unseen"]["K1"]]
     first = [str(detail["first_wrong"]).partition(":")[0] for detail in details if detail["first_wrong"]]
     return {
         "valid_squares": share(len(good), len(verdicts)),
         "different": len({verdict["details"]["key"] for verdict in good}),
         "centres": len({verdict["answer"][1][1] for verdict in good}),
-        "of_valid": {
-            name: share(sum(verdict["unseen"][name] for verdict in good), len(good))
-            for name in ("K1", "K2", "family", "pattern")
-        },
+        "of_valid": new_shares([verdict["unseen"] for verdict in good]),
         "near_copies_of_new": sum(verdict["origin"] == "near copy" for verdict in new),
         "first_wrong": {name: first.count(name) for name in sorted(set(first))},
         "documents": documents,
@@ -125,6 +118,29 @@ def judge(file: Path, documents: int) -> dict[str, Any]:
     }
 
 
+def questions(asked: str) -> list[str]:
+    """Return what is asked in turn, as people write it."""
+    from aritmo.tasks.squares_centres import centres_of
+
+    return ["any"] if asked == "any" else list(map(str, centres_of(3, "test")))
+
+
+def is_good(verdict: dict[str, Any]) -> bool:
+    """Return whether the square of a text is valid and the one that was asked for, whatever its steps."""
+    details = verdict["details"]
+    return bool(details.get("square_valid") and details.get("as_asked", True))
+
+
+def new_shares(unseen: Sequence[dict[str, bool]]) -> dict[str, Any]:
+    """Return which share of valid squares training lacks, by each key."""
+    from aritmo.statistics import share
+
+    return {
+        name: share(sum(one[name] for one in unseen), len(unseen)) for name in ("K1", "K2", "family", "pattern")
+    }
+
+
+@cache
 def trained() -> "Originals":
     """Return every square that may stand in a text of training."""
     from aritmo.numbers.search import list_order3

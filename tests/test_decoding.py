@@ -160,11 +160,8 @@ def test_drawn_text_is_that_of_a_model_without_memory(name: str) -> None:
     assert _written(model, prompts, config) == expected
 
 
-def test_rows_that_have_ended_leave_and_no_text_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, config = _model(), SamplingConfig(temperature=1.5)
-    prompts = _prompts([1 + row % 9 for row in range(40)], 50)
-    expected = _slowly(model, prompts, config)
-    assert len({len(text) for text in expected}) > 10
+def _steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the rows of each step that a decoder makes."""
     rows: list[int] = []
     advance = Decoder._advance
 
@@ -172,8 +169,17 @@ def test_rows_that_have_ended_leave_and_no_text_changes(monkeypatch: pytest.Monk
         rows.append(count)
         advance(decoder, count)
 
-    monkeypatch.setattr(decoding, "_LOOK", 4)
     monkeypatch.setattr(Decoder, "_advance", counted)
+    return rows
+
+
+def test_rows_that_have_ended_leave_and_no_text_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, config = _model(), SamplingConfig(temperature=1.5)
+    prompts = _prompts([1 + row % 9 for row in range(40)], 50)
+    expected = _slowly(model, prompts, config)
+    assert len({len(text) for text in expected}) > 10
+    rows = _steps(monkeypatch)
+    monkeypatch.setattr(decoding, "_LOOK", 4)
     assert _written(model, prompts, config) == expected
     assert rows[0] == 40
     assert all(later <= earlier for earlier, later in pairwise(rows))
@@ -234,14 +240,7 @@ def test_prompts_that_wait_take_the_rows_of_texts_that_ended(
     prompts = _prompts([1 + row % 7 for row in range(24)], 30)
     expected = _slowly(model, prompts, config)
     assert len({len(text) for text in expected}) > 5
-    sizes: list[int] = []
-    advance = Decoder._advance
-
-    def counted(decoder: Decoder, count: int) -> None:
-        sizes.append(count)
-        advance(decoder, count)
-
-    monkeypatch.setattr(Decoder, "_advance", counted)
+    sizes = _steps(monkeypatch)
     assert _written(model, prompts, config, _decoder(model, prompts, config, rows=rows)) == expected
     assert max(sizes) == rows
     # One batch after another takes as many steps as the longest of each; a row that ended is never idle for long.

@@ -56,6 +56,7 @@ def sample(
     json: Json = False,
 ) -> None:
     """Let a model write on the problems of a split, each text from its own random stream."""
+    from aritmo.asking import ROOM
     from aritmo.choosing import SamplingConfig
     from aritmo.config import build
     from aritmo.corpus import Corpus
@@ -68,7 +69,7 @@ def sample(
     if temperature is None:
         temperature = 1.0 if asked == "squares" else 0.0
     if max_new_tokens is None:
-        max_new_tokens = 7_600 if (asked, way) == ("squares", "tutorial") else 512
+        max_new_tokens = max(ROOM.values()) if (asked, way) == ("squares", "tutorial") else 512
     sampling = build(
         SamplingConfig,
         {

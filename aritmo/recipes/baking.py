@@ -127,11 +127,7 @@ def bake(
     llama = isinstance(model, LlamaForCausalLM)
     learner = LlamaLearner(model, course, device) if llama else Siblings([model], course, device)
     baked = _train(recipe, learner, out, seed, steps, minutes, processes)
-    model = learner.model(0)
-    tokenizer = recipe.finish(model)
-    with quiet_transformers():
-        model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_model(recipe, learner, out)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     told = {"recipe": recipe.name, "seed": seed, "steps": steps, "minutes": minutes, "device": where}
     told |= {"torch": torch.__version__, **baked.plain()}
@@ -139,6 +135,15 @@ def bake(
     if isinstance(recipe, Telling):
         recipe.tell(out, told)
     return baked
+
+
+def save_model(recipe: Recipe[Any], learner: Siblings | LlamaLearner, folder: Path) -> None:
+    """Finish the model that a learner has by now, and save it with its tokenizer."""
+    model = learner.model(0)
+    tokenizer = recipe.finish(model)
+    with quiet_transformers():
+        model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _train(
