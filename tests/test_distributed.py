@@ -1,4 +1,4 @@
-"""Training by two processes on the CPU, which torchrun starts from this very file, beside training by one."""
+"""Training by two processes on the CPU, started as torchrun does, beside training by one."""
 
 import json
 import os
@@ -14,6 +14,8 @@ import pytest
 import torch
 from accelerate.utils import DistributedType
 from safetensors.torch import load_file
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from transformers import AutoModelForCausalLM, BloomConfig, GPT2Config, GPTJConfig, PreTrainedModel
 
 from aritmo.choosing import SamplingConfig
@@ -54,37 +56,48 @@ def run(folder: Path, batch: int, die_at: int = 0, dropout: float = 0.0, **given
     return train(make(dropout), TOKENIZER, ROWS, HELD_OUT, config, folder, evaluate=look, resume=resume)
 
 
-def started(*words: object) -> int:
-    """Have two processes do a part of ``work`` and return the exit status."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    done = subprocess.run(
-        [*command, *map(str, words)],
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    print(done.stderr)
-    return done.returncode
+def launch(part: str, folder: Path) -> None:
+    """Have two copies of this process do a part of ``work``, as torchrun starts them."""
+    two = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=2, run_id=part, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        max_restarts=0, monitor_interval=0.1, start_method="fork",
+    )  # fmt: skip
+    elastic_launch(two, work)(part, folder)
+
+
+def main(folder: Path) -> None:
+    """Train by two processes until one is killed, then go on with what each run had before its end."""
+    with pytest.raises(ChildFailedError, match="SIGKILL"):
+        launch("first", folder)
+    assert not (folder / "killed" / "checkpoints" / "step-000004").exists()
+    for name in ("killed-by-data", "killed-by-one-again"):
+        shutil.copytree(folder / "killed", folder / name, symlinks=True)
+    for name, *_ in RESUMED:
+        shutil.copytree(folder / name, folder / f"{name}-again", symlinks=True)
+        for late in ("step-000004", "step-000006"):
+            shutil.rmtree(folder / f"{name}-again" / "checkpoints" / late, ignore_errors=True)
+    launch("again", folder)
 
 
 def work(part: str, folder: Path) -> None:
     """Do what a process does of a part; ``first`` ends in one being killed."""
-    if part == "first":
-        for sharding, precision in WAYS:
-            run(folder / f"{sharding}-{precision}", 2, sharding=sharding, precision=precision)
-        run(folder / "dropout", 2, dropout=0.1, sharding="full", precision="bf16")
-        refusals = [refusal(folder / "none-no", sharding=sharding) for sharding in ("none", "full")]
-        refusals += [refusal(None, **given) for given in REFUSED]
-        if place().is_main_process:
-            (folder / "refusals.json").write_text(json.dumps(refusals))
-        run(folder / "killed", 2, die_at=4, sharding="full")
-    for name, sharding, precision in RESUMED:
-        dropout = 0.1 if name == "dropout" else 0.0
-        run(folder / f"{name}-again", 2, dropout=dropout, sharding=sharding, precision=precision, resume=True)
-    sample(folder, 5)
-    sample(folder, 1)
+    try:
+        if part == "first":
+            for sharding, precision in WAYS:
+                run(folder / f"{sharding}-{precision}", 2, sharding=sharding, precision=precision)
+            run(folder / "dropout", 2, dropout=0.1, sharding="full", precision="bf16")
+            refusals = [refusal(folder / "none-no", sharding=sharding) for sharding in ("none", "full")]
+            refusals += [refusal(None, **given) for given in REFUSED]
+            if place().is_main_process:
+                (folder / "refusals.json").write_text(json.dumps(refusals))
+            run(folder / "killed", 2, die_at=4, sharding="full")
+        for name, sharding, precision in RESUMED:
+            dropout = 0.1 if name == "dropout" else 0.0
+            run(folder / f"{name}-again", 2, dropout=dropout, sharding=sharding, precision=precision, resume=True)
+        sample(folder, 5)
+        sample(folder, 1)
+    finally:
+        leave()
 
 
 def sample(folder: Path, count: int) -> dict[str, Any]:
@@ -156,15 +169,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     run(folder / "one", 4)
     run(folder / "one-bf16", 4, precision="bf16")
-    assert started("first", folder) != 0
-    assert not (folder / "killed" / "checkpoints" / "step-000004").exists()
-    shutil.copytree(folder / "killed", folder / "killed-by-data", symlinks=True)
-    shutil.copytree(folder / "killed", folder / "killed-by-one-again", symlinks=True)
-    for name, *_ in RESUMED:
-        shutil.copytree(folder / name, folder / f"{name}-again", symlinks=True)
-        for late in ("step-000004", "step-000006"):
-            shutil.rmtree(folder / f"{name}-again" / "checkpoints" / late, ignore_errors=True)
-    assert started("again", folder) == 0
+    done = subprocess.run(
+        [sys.executable, __file__, folder],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
     run(folder / "killed-by-one-again", 4, resume=True)
     return folder
 
@@ -264,7 +277,4 @@ def test_a_blank_twin_has_the_models_shapes_and_buffers() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        work(sys.argv[1], Path(sys.argv[2]))
-    finally:
-        leave()
+    main(Path(sys.argv[1]))
