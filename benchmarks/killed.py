@@ -25,6 +25,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -98,9 +99,8 @@ def _try(folder: Path, kills: int, seed: int, leave_out: Sequence[str]) -> dict[
         shares = _spread("again", IN_A_ROW, seed)
         deaths.append([Death(point=int((1 + share) * points / saves)) for share in shares])
     met = [
-        _kill_and_resume(folder / f"{number}-{part}", one, expected, part)
-        for part in leave_out or (None,)
-        for number, one in enumerate(deaths)
+        _kill_and_resume(folder / str(number), one, expected, part)
+        for number, (part, one) in enumerate(product(leave_out or (None,), deaths))
     ]
     return {
         "kills": sum(one["kills"] for one in met),

@@ -62,12 +62,13 @@ def launch(part: str, folder: Path) -> None:
         min_nodes=1, max_nodes=1, nproc_per_node=2, run_id=part, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         max_restarts=0, monitor_interval=0.1, start_method="fork",
     )  # fmt: skip
-    elastic_launch(two, work)(part, folder)
+    elastic_launch(two, member)(part, folder)
 
 
 def main(folder: Path) -> None:
     """Train by two processes until one is killed, then go on with what each run had before its end."""
-    with pytest.raises(ChildFailedError, match="SIGKILL"):
+    # Told is the first failure that is seen: of the one that was killed, or of the other, which misses it.
+    with pytest.raises(ChildFailedError):
         launch("first", folder)
     assert not (folder / "killed" / "checkpoints" / "step-000004").exists()
     for name in ("killed-by-data", "killed-by-one-again"):
@@ -79,25 +80,29 @@ def main(folder: Path) -> None:
     launch("again", folder)
 
 
-def work(part: str, folder: Path) -> None:
-    """Do what a process does of a part; ``first`` ends in one being killed."""
+def member(part: str, folder: Path) -> None:
     try:
-        if part == "first":
-            for sharding, precision in WAYS:
-                run(folder / f"{sharding}-{precision}", 2, sharding=sharding, precision=precision)
-            run(folder / "dropout", 2, dropout=0.1, sharding="full", precision="bf16")
-            refusals = [refusal(folder / "none-no", sharding=sharding) for sharding in ("none", "full")]
-            refusals += [refusal(None, **given) for given in REFUSED]
-            if place().is_main_process:
-                (folder / "refusals.json").write_text(json.dumps(refusals))
-            run(folder / "killed", 2, die_at=4, sharding="full")
-        for name, sharding, precision in RESUMED:
-            dropout = 0.1 if name == "dropout" else 0.0
-            run(folder / f"{name}-again", 2, dropout=dropout, sharding=sharding, precision=precision, resume=True)
-        sample(folder, 5)
-        sample(folder, 1)
+        work(part, folder)
     finally:
         leave()
+
+
+def work(part: str, folder: Path) -> None:
+    """Do what a process does of a part; ``first`` ends in one being killed."""
+    if part == "first":
+        for sharding, precision in WAYS:
+            run(folder / f"{sharding}-{precision}", 2, sharding=sharding, precision=precision)
+        run(folder / "dropout", 2, dropout=0.1, sharding="full", precision="bf16")
+        refusals = [refusal(folder / "none-no", sharding=sharding) for sharding in ("none", "full")]
+        refusals += [refusal(None, **given) for given in REFUSED]
+        if place().is_main_process:
+            (folder / "refusals.json").write_text(json.dumps(refusals))
+        run(folder / "killed", 2, die_at=4, sharding="full")
+    for name, sharding, precision in RESUMED:
+        dropout = 0.1 if name == "dropout" else 0.0
+        run(folder / f"{name}-again", 2, dropout=dropout, sharding=sharding, precision=precision, resume=True)
+    sample(folder, 5)
+    sample(folder, 1)
 
 
 def sample(folder: Path, count: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from aritmo.checkpoints import latest, save
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
+LEFT_OUT = {"random": "losses", "schedule": "learning_rates", "data": "losses"}
+"""What a resumed run is not given back, and in what that has to be seen."""
 
 
 def killed(*words: str) -> tuple[int, dict[str, Any]]:
@@ -49,10 +51,6 @@ def controls() -> dict[str, list[dict[str, Any]]]:
     status, found = killed("--kills", "2", "--leave-out", *LEFT_OUT)
     assert status == 1
     return {part: [one for one in found["differing"] if one["left_out"] == part] for part in LEFT_OUT}
-
-
-LEFT_OUT = {"random": "losses", "schedule": "learning_rates", "data": "losses"}
-"""What a resumed run is not given back, and in what that has to be seen."""
 
 
 @pytest.mark.parametrize("part", LEFT_OUT)
