@@ -20,7 +20,7 @@ from aritmo.config import read_yaml, save_config
 from aritmo.corpus import Corpus, CorpusConfig, build_corpus
 from aritmo.distributed import place
 from aritmo.engine import precision_on
-from aritmo.files import check_free, write_json
+from aritmo.files import check_free, withdrawn, write_json
 from aritmo.filling import Asking, Filling, records_of, weights_of, written
 from aritmo.guided import STYLE as GUIDED_STYLE
 from aritmo.guided import Guide
@@ -142,7 +142,7 @@ def asked(corpus: Corpus, split: Split, wanted: int) -> list[str]:
 def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool) -> TrainingResult:
     """Train on a corpus that stands elsewhere, in a run's folder that is new or, with ``resume``, begun before.
 
-    Of several processes the main one writes and speaks.
+    Of several processes the main one writes and speaks. Training that is refused leaves no folder behind.
     """
     here = place()
     where = {"corpus": str(corpus.folder.resolve())}
@@ -152,7 +152,8 @@ def train_alone(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume:
         run.mkdir(parents=True, exist_ok=True)
         save_config(run / "config.yaml", described(config, corpus, {}) | where)
     here.wait_for_everyone()
-    result = train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
+    with withdrawn(run, "config.yaml"):
+        result = train_on(corpus, config, run, say if here.is_main_process else _hush, resume)
     if here.is_main_process:
         seconds = {"training": round(result.seconds, 1)}
         save_config(run / "config.yaml", described(config, corpus, seconds, account(result)) | where)

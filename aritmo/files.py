@@ -148,6 +148,20 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextmanager
+def withdrawn(folder: Path, only: str) -> Iterator[None]:
+    """Take a folder away where what fills it is refused (ValueError) and it holds nothing but the file ``only``.
+
+    So the same command serves once the cause is mended.
+    """
+    try:
+        yield
+    except ValueError:
+        if folder.is_dir() and [file.name for file in folder.iterdir()] == [only]:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def _clear_stale(out: Path) -> None:
     """Remove what killed processes of ours left beside ``out``."""
     for stale in out.parent.glob(f".{escape(out.name)}.partial-*"):

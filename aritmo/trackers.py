@@ -1,6 +1,9 @@
 """Metrics to TensorBoard, trackio or Weights & Biases, beside ``metrics.jsonl``; each is an extra."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +14,10 @@ TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
 class Trackers:
-    """The trackers of one run, which all get the same numbers; none is as good as any."""
+    """The trackers of one run, which all get the same numbers; none is as good as any.
+
+    What they print goes to standard error: standard output is the command's own.
+    """
 
     def __init__(self, names: Sequence[TrackerName], run: Path) -> None:
         """Open them. Raises ValueError naming the first whose package is missing."""
@@ -27,7 +33,8 @@ class Trackers:
             where = {"logging_dir": run} if kind.requires_logging_directory else {}
             tracker = kind(run.name if name == "tensorboard" else "aritmo", **where)
             if hasattr(tracker, "start"):
-                tracker.start()
+                with redirect_stdout(sys.stderr):
+                    tracker.start()
             self._opened.append(tracker)
 
     def configure(self, settings: dict[str, Any]) -> None:
@@ -38,10 +45,16 @@ class Trackers:
 
     def log(self, values: dict[str, Any], step: int) -> None:
         """Give the numbers among ``values`` to every tracker."""
-        numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+        numbers = {
+            name: value for name, value in values.items() if name != "step" and isinstance(value, int | float)
+        }
         for tracker in self._opened:
             tracker.log(numbers, step=step)
 
     def close(self) -> None:
+        """End them; what they still hold is written."""
         for tracker in self._opened:
-            tracker.finish()
+            with redirect_stdout(sys.stderr):
+                # A run of trackio's that ends by itself is ended once more when the process does.
+                end = import_module("trackio") if tracker.name == "trackio" else tracker
+                end.finish()

@@ -78,7 +78,7 @@ def test_utilisation_is_against_the_peak_of_the_card(monkeypatch: pytest.MonkeyP
 
 
 def test_trackers_get_the_numbers_of_updates_and_evaluations(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[tuple[int, dict[str, Any]]] = []
 
@@ -95,14 +95,17 @@ def test_trackers_get_the_numbers_of_updates_and_evaluations(
             told.append((step, values))
 
         def finish(self) -> None:
+            print("ended")
             told.append((-1, {}))
 
     monkeypatch.setattr("aritmo.trackers.find_spec", lambda name: object())
-    monkeypatch.setitem(__import__("aritmo.trackers", fromlist=["x"]).LOGGER_TYPE_TO_CLASS, "trackio", Kept)
-    run(tmp_path, {2: 0.5}, steps=2, trackers=("trackio",))
+    monkeypatch.setitem(__import__("aritmo.trackers", fromlist=["x"]).LOGGER_TYPE_TO_CLASS, "wandb", Kept)
+    run(tmp_path, {2: 0.5}, steps=2, trackers=("wandb",))
+    assert "ended" not in capsys.readouterr().out
     assert [step for step, _ in told] == [0, 1, 2, 2, -1]
     assert told[0][1]["model"] == "tiny"
     assert told[1][1]["loss"] > 0
+    assert "step" not in told[1][1]
     assert told[3][1]["evaluation/exact"] == 0.5
     assert "evaluation/samples" not in told[3][1]
 
