@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from aritmo.choosing import SamplingConfig
 from aritmo.experiment import newest_model
@@ -157,8 +157,16 @@ def open_gguf(
         ) from error
     try:
         with _quiet():
+            config = AutoConfig.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
+            if config.model_type == "gpt2":  # whose length transformers reads and does not use
+                config.n_positions = config.n_ctx
             model, loading = AutoModelForCausalLM.from_pretrained(
-                folder, gguf_file=name, dtype=dtype, trust_remote_code=False, output_loading_info=True
+                folder,
+                gguf_file=name,
+                config=config,
+                dtype=dtype,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
     except Exception as error:
         raise ValueError(

@@ -10,6 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPTJConfig, GPTJForCausalL
 
 from aritmo.adapters import add_adapter
 from aritmo.models import open_model
+from aritmo.probes.local import open_gguf
 from aritmo.tokens import encode_batch, symbol_tokenizer, task_tokenizer
 from aritmo.trials.texts import gpt2_tokenizer
 
@@ -71,6 +72,17 @@ def test_llama_cpp_runs_the_tutor(tmp_path: Path) -> None:
     (said,) = server.handle_completions(asked)["choices"]
     assert said["text"] == "ones->0\ntens->5\nhundreds->2\nthousands->2\n"
     assert said["finish_reason"] == "stop"
+
+
+def test_probes_read_what_was_exported(tmp_path: Path) -> None:
+    tokenizer = task_tokenizer()
+    folder = saved(tmp_path / "model", tokenizer)
+    export_gguf(str(folder), tmp_path / "m.gguf")
+    read, _ = open_gguf(tmp_path / "m.gguf", tokenizer, torch.float32)
+    ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    assert read.config.n_positions == 96
+    with torch.inference_mode():
+        torch.testing.assert_close(read(ids).logits, GPT2LMHeadModel.from_pretrained(folder)(ids).logits)
 
 
 def _shipped(name: str) -> Path:
