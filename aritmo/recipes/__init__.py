@@ -2,3 +2,6 @@
 
 RECIPES = ("adder", "tutor", "squares")
 """The recipes by name, in the order in which help shows them."""
+
+NOT_ASKED = -100
+"""The label of a place where nothing is asked."""

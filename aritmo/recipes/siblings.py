@@ -16,12 +16,10 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from aritmo.attention import varlen
+from aritmo.recipes import NOT_ASKED as NOT_ASKED
 
 Weights = dict[str, Tensor]
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-NOT_ASKED = -100
-"""The label of a place where nothing is asked."""
 
 
 class Batch(NamedTuple):

@@ -11,9 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
@@ -21,8 +19,8 @@ from aritmo.numbers.randomness import seed_of
 from aritmo.recipes import tutor
 from aritmo.recipes.siblings import NOT_ASKED, Batch, Course
 from aritmo.recipes.squares_measure import Measure, tell
-from aritmo.tasks.squares_documents import BEGIN, END, KINDS, Document, Draws
-from aritmo.tasks.squares_drills import draw_document
+from aritmo.recipes.squares_streams import DocumentStreams, draw_stream
+from aritmo.tasks.squares_documents import BEGIN, END, KINDS
 from aritmo.tasks.squares_search import SYMBOLS
 from aritmo.tokens import symbol_tokenizer
 from aritmo.workers import Workers
@@ -71,9 +69,10 @@ class SquaresRecipe:
         self, seed: int, device: torch.device, processes: int, done: Callable[[], float]
     ) -> Generator[Batch, None, None]:
         """Yield streams of whole documents, the last of each cut, drawn by so many processes."""
-        jobs = ((self, seed, index) for index in count())
+        streams = DocumentStreams(self.stream, self.texts, self.most, self.asked, self.nested, seed)
+        jobs = ((streams, index) for index in count())
         with Workers(processes) as workers:
-            for made in workers.map(_stream, jobs):
+            for made in workers.map(draw_stream, jobs):
                 symbols, kinds, ends = (torch.from_numpy(part).to(device, non_blocking=True) for part in made)
                 yield _batch(symbols.long(), kinds.long(), ends, self.most)
 
@@ -119,35 +118,3 @@ def _batch(symbols: Tensor, kinds: Tensor, ends: Tensor, longest: int) -> Batch:
     kinds = torch.nn.functional.pad(kinds[1:], (0, 1))
     labels = torch.where(kinds == 0, NOT_ASKED, torch.nn.functional.pad(symbols[1:], (0, 1)))
     return Batch(symbols[None], (place - begin).long()[None], labels[None], ends, longest, kinds[None])
-
-
-def _stream(
-    job: tuple[SquaresRecipe, int, int],
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.int32]]:
-    """Return the symbols of a stream, their kinds, and the borders of its documents.
-
-    A GPU wants one shape, and how many documents there are varies: borders that are not used stand at the end.
-    """
-    recipe, seed, index = job
-    symbols: list[int] = []
-    kinds: list[int] = []
-    ends = [0]
-    for document in _documents(recipe, Draws("squares", "documents", seed, index)):
-        symbols += document.symbols[: recipe.most]
-        kinds += document.kinds[: recipe.most]
-        ends.append(min(len(symbols), recipe.stream))
-    ends += [recipe.stream] * (recipe.texts + 1 - len(ends))
-    cut = slice(recipe.stream)
-    return np.array(symbols[cut], np.int16), np.array(kinds[cut], np.uint8), np.array(ends, np.int32)
-
-
-def _documents(recipe: SquaresRecipe, draws: Draws) -> list[Document]:
-    """Return documents that fill a stream together. Now and then ``texts`` of them do not: they are drawn anew."""
-    while True:
-        documents: list[Document] = []
-        room = recipe.stream
-        while room > 0 and len(documents) < recipe.texts:
-            documents.append(draw_document(draws, recipe.asked, recipe.nested))
-            room -= min(len(documents[-1]), recipe.most)
-        if room <= 0:
-            return documents

@@ -8,23 +8,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
-from aritmo.numbers.randomness import Stream, seed_of
-from aritmo.recipes.siblings import NOT_ASKED, Batch, Course, gpt2_config
-from aritmo.tasks import TASKS, TaskOptions
+from aritmo.numbers.randomness import seed_of
+from aritmo.recipes.siblings import Batch, Course, gpt2_config
+from aritmo.recipes.tutor_streams import TextStreams, draw_stream
 from aritmo.tokens import task_tokenizer
 from aritmo.workers import Workers
-
-_DECOMPOSED = 6
-"""Of 100 texts so many take a number apart joined, and as many spaced."""
-
-Integers = NDArray[np.integer[Any]]
 
 
 def _late(done: float) -> float:
@@ -68,9 +60,10 @@ class Tutor:
         self, seed: int, device: torch.device, processes: int, done: Callable[[], float]
     ) -> Generator[Batch, None, None]:
         """Yield streams of whole texts, the last of each cut, drawn by so many processes."""
-        jobs = ((self, seed, index) for index in count())
+        streams = TextStreams(self.digits, self.apart, self.stream, self.texts, seed)
+        jobs = ((streams, index) for index in count())
         with Workers(processes) as workers:
-            for made in workers.map(_stream, jobs):
+            for made in workers.map(draw_stream, jobs):
                 tokens, labels, ends = (torch.from_numpy(part).to(device, non_blocking=True) for part in made)
                 place = torch.arange(self.stream, device=device, dtype=torch.int32)
                 begin = ends[torch.searchsorted(ends, place, right=True) - 1]
@@ -99,40 +92,3 @@ TOY = Tutor(
 @cache
 def _tokenizer() -> PreTrainedTokenizerBase:
     return task_tokenizer()
-
-
-def _stream(job: tuple[Tutor, int, int]) -> tuple[Integers, Integers, Integers]:
-    """Return the tokens of a stream, the label of each place, and the borders of its texts.
-
-    A GPU wants one shape, and how many texts there are varies: borders that are not used stand at the end.
-    """
-    tutor, seed, index = job
-    encoder, end = _tokenizer().backend_tokenizer, int(_tokenizer().eos_token_id)
-    stream = Stream("tutor", "texts", seed, index)
-    tokens: list[int] = []
-    labels: list[int] = []
-    ends = [0]
-    for text in count():
-        if len(tokens) >= tutor.stream:
-            break
-        prompt, told = (encoder.encode(part).ids for part in _text(tutor, stream, seed, index, text))
-        tokens += [*prompt, *told, end]
-        labels += [*[NOT_ASKED] * (len(prompt) - 1), *told, end, NOT_ASKED]
-        ends.append(min(len(tokens), tutor.stream))
-    # Four times the texts that a stream holds on average: no draw comes near.
-    assert len(ends) <= tutor.texts + 1
-    ends += [tutor.stream] * (tutor.texts + 1 - len(ends))
-    cut = slice(tutor.stream)
-    return np.array(tokens[cut], np.int64), np.array(labels[cut], np.int64), np.array(ends, np.int32)
-
-
-def _text(tutor: Tutor, stream: Stream, seed: int, index: int, text: int) -> tuple[str, str]:
-    """Return the prompt and the completion of one text of a stream."""
-    kind = stream.below(100)
-    name, style, digits = "addition", "tutorial", tutor.digits
-    if kind < 2 * _DECOMPOSED:
-        name, style, digits = "decomposition", "joined" if kind < _DECOMPOSED else "spaced", tutor.apart
-    task = TASKS[name]
-    at = index * tutor.stream + text
-    (problem,) = task.problems("train", seed, at, at + 1, TaskOptions(max_digits=digits))
-    return task.prompt(problem, style), task.completion(problem, style)

@@ -15,7 +15,7 @@ from aritmo.asking import Line, ask, is_searcher
 from aritmo.numbers.randomness import split_of
 from aritmo.recipes import squares_measure
 from aritmo.recipes.siblings import NOT_ASKED, Batch
-from aritmo.recipes.squares import FULL, TOY, _stream
+from aritmo.recipes.squares import FULL, TOY
 from aritmo.recipes.squares_learner import LlamaLearner, Muon, attend_stream, losses, orthogonal
 from aritmo.recipes.squares_measure import (
     CARD,
@@ -67,13 +67,6 @@ def test_streams_are_the_same_whichever_process_draws_them() -> None:
     for one, other in zip(here, there, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one[:4], other[:4], strict=True))
     assert not torch.equal(here[0].tokens, first(1, seed=1)[0].tokens)
-
-
-def test_documents_that_do_not_fill_a_stream_are_drawn_anew() -> None:
-    """This one of the full recipe's streams got stuck for ever when only its last document could be drawn anew."""
-    symbols, _, ends = _stream((FULL, 1, 5_817))
-    assert len(symbols) == FULL.stream == ends[-1]
-    assert len(ends) == FULL.texts + 1
 
 
 def test_a_row_is_full_even_where_documents_are_many() -> None:
