@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 .DEFAULT_GOAL := run
-.PHONY: run test test-tools check trust format api clean
+.PHONY: run test test-tools test-extras check trust format api clean
 
 SETUP := sh scripts/setup.sh
 
@@ -15,6 +15,10 @@ test: ## all tests, on every core
 test-tools: ## the bridges to other tools against the real libraries, in an environment of their own
 	@$(SETUP) test-tools .venv-tools
 	@OMP_NUM_THREADS=1 .venv-tools/bin/pytest -n auto --dist worksteal tests/bridges
+
+test-extras: ## each extra alone in a fresh environment, and there what its page says: about half an hour
+	@$(SETUP)
+	@.venv/bin/python -m scripts.extras
 
 check: ## what a change has to pass: style, types, tests (the docs are checked by tests/test_docs.py)
 	@$(SETUP) check

@@ -32,6 +32,7 @@ from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
 from aritmo.tasks.squares_centres import centres_of
 from aritmo.tokens import Numbers, check_covers, learned_pieces, task_tokenizer
+from aritmo.trackers import check_extras
 from aritmo.training import TrainingConfig, TrainingResult, train
 from aritmo.verdicts import judge_run
 
@@ -96,6 +97,7 @@ def open_for(config: PartConfig, say: Say) -> tuple[PreTrainedModel, PreTrainedT
 
 def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:
     """Train the config's model on a corpus, judging what it writes on held-out problems while it learns."""
+    check_extras(config.training.trackers)
     model, tokenizer = open_for(config, say)
     say(f"model {config.training.model}: {model.num_parameters():,} parameters, {len(tokenizer):,} tokens known")
     rows = {}

@@ -13,6 +13,16 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 
+def check_extras(names: Sequence[TrackerName]) -> None:
+    """Raise ValueError naming the first whose package is missing."""
+    for name in names:
+        if find_spec(name) is None:
+            raise ValueError(
+                f"training.trackers names {name}, which is not installed: "
+                f"run «pip install 'aritmo[{name}]'» or leave it out"
+            )
+
+
 class Trackers:
     """The trackers of one run, which all get the same numbers; none is as good as any.
 
@@ -21,12 +31,7 @@ class Trackers:
 
     def __init__(self, names: Sequence[TrackerName], run: Path) -> None:
         """Open them. Raises ValueError naming the first whose package is missing."""
-        for name in names:
-            if find_spec(name) is None:
-                raise ValueError(
-                    f"training.trackers names {name}, which is not installed: "
-                    f"run «pip install 'aritmo[{name}]'» or leave it out"
-                )
+        check_extras(names)
         self._opened = []
         for name in names:
             kind = LOGGER_TYPE_TO_CLASS[name]

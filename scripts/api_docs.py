@@ -8,9 +8,12 @@ import pkgutil
 import sys
 from pathlib import Path
 
-import pdoc
-
 import aritmo
+
+try:
+    import pdoc
+except ImportError:
+    sys.exit("the pages need pdoc, which is not installed: run «pip install 'aritmo[docs]'», or make api")
 
 
 def left_out() -> list[str]:

@@ -83,9 +83,7 @@ def clients(url: str, pid: int, rounds: int) -> tuple[Counter[str], list[int]]:
     import httpx
     import psutil  # type: ignore[import-untyped]
 
-    page = httpx.get(f"{url}/?en", timeout=60).text
-    config = json.loads(page.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0])
-    index = next(one["id"] for one in config["dependencies"] if one["inputs"] and one["backend_fn"])
+    index = first_question(httpx.get(f"{url}/?en", timeout=60).text)
     process, over = psutil.Process(pid), Event()
     memory = [process.memory_info().rss]
 
@@ -104,6 +102,12 @@ def clients(url: str, pid: int, rounds: int) -> tuple[Counter[str], list[int]]:
         over.set()
         watching.join()
     return ends, memory
+
+
+def first_question(page: str) -> int:
+    """Return the number by which the page asks its first question, that for a sum."""
+    config = json.loads(page.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0])
+    return next(int(one["id"]) for one in config["dependencies"] if one["inputs"] and one["backend_fn"])
 
 
 def ask(url: str, index: int, leaves: bool) -> str:
