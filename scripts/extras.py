@@ -9,6 +9,7 @@ for each extra a command that needs it, which has to name it in one sentence. En
 import argparse
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,8 @@ def main() -> int:
     if not (ROOT / ".git").exists():
         print(f"extras: {ROOT} is no git repository, of which a clone is tried", file=sys.stderr)
         return 2
+    # In the background of a shell it is ignored, and what serves pages would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = []
     for name in given.extras or ASKED:
         with tempfile.TemporaryDirectory(prefix="aritmo-extras-") as temporary:
