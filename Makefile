@@ -18,7 +18,7 @@ test-tools: ## the bridges to other tools against the real libraries, in an envi
 
 test-extras: ## each extra alone in a fresh environment, and there what its page says: about half an hour
 	@$(SETUP)
-	@.venv/bin/python -m scripts.extras
+	@OMP_NUM_THREADS=1 .venv/bin/python -m scripts.extras
 
 check: ## what a change has to pass: style, types, tests (the docs are checked by tests/test_docs.py)
 	@$(SETUP) check

@@ -21,7 +21,7 @@ def left_out() -> list[str]:
     names = [
         module.name for module in pkgutil.walk_packages(aritmo.__path__, "aritmo.", onerror=lambda name: None)
     ]
-    missing = []
+    missing: list[str] = []
     for name in names:
         if name.endswith("__main__") or name.startswith(tuple(f"{gone}." for gone in missing)):
             continue
