@@ -2,8 +2,12 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from tests.copies import Copies
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("aritmo", deadline=None, derandomize=True, print_blob=True)
@@ -13,3 +17,11 @@ settings.load_profile("aritmo")
 # told to stop by Ctrl-C has to hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
+    """Return what begins programs that need torch at once, as copies of one process for all tests here."""
+    copies = Copies(tmp_path_factory.mktemp("copies"))
+    yield copies
+    copies.close()

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ from aritmo.records import read_jsonl
 from aritmo.tasks import TaskOptions
 from aritmo.tokens import digit_tokenizer
 from aritmo.training import TrainingConfig, TrainingResult, train
+from tests.copies import Copies
 
 TOKENIZER = digit_tokenizer(("STEP",))
 ROWS = pack(TOKENIZER, [(f"{a}+{b}=", f"{a + b}") for a in range(12) for b in range(11)], 32)
@@ -169,19 +169,12 @@ def identical(folder: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, copies: Copies) -> Path:
     """Return a folder with runs of one process, of two, and of two of which one was killed, then resumed."""
     folder = tmp_path_factory.mktemp("runs")
     run(folder / "one", 4)
     run(folder / "one-bf16", 4, precision="bf16")
-    done = subprocess.run(
-        [sys.executable, __file__, folder],
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = copies.run("tests.test_distributed", str(folder))
     assert done.returncode == 0, done.stderr
     run(folder / "killed-by-one-again", 4, resume=True)
     return folder

@@ -2,9 +2,6 @@
 
 import errno
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +12,22 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from aritmo import checkpoints
 from aritmo.checkpoints import latest, save
 from aritmo.tokens import digit_tokenizer
+from tests.copies import Copies
 
 TOKENIZER = digit_tokenizer(("STEP",))
 LEFT_OUT = {"random": "losses", "schedule": "learning_rates", "data": "losses"}
 """What a resumed run is not given back, and in what that has to be seen."""
 
 
-def killed(*words: str) -> tuple[int, dict[str, Any]]:
+def killed(copies: Copies, *words: str) -> tuple[int, dict[str, Any]]:
     """Run the benchmark in a process of its own, since it forks, and return its status and what it found."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.killed", *words],
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    done = copies.run("benchmarks.killed", *words)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
-def test_a_killed_run_ends_as_the_undisturbed_one_to_the_bit() -> None:
-    status, found = killed("--kills", "20")
+def test_a_killed_run_ends_as_the_undisturbed_one_to_the_bit(copies: Copies) -> None:
+    status, found = killed(copies, "--kills", "20")
     assert found["differing"] == []
     assert status == 0
     assert found["kills"] >= 20
@@ -46,9 +37,9 @@ def test_a_killed_run_ends_as_the_undisturbed_one_to_the_bit() -> None:
 
 
 @pytest.fixture(scope="module")
-def controls() -> dict[str, list[dict[str, Any]]]:
+def controls(copies: Copies) -> dict[str, list[dict[str, Any]]]:
     """Return the runs that went on without a part, and so otherwise than the undisturbed one, for each part."""
-    status, found = killed("--kills", "2", "--leave-out", *LEFT_OUT)
+    status, found = killed(copies, "--kills", "2", "--leave-out", *LEFT_OUT)
     assert status == 1
     return {part: [one for one in found["differing"] if one["left_out"] == part] for part in LEFT_OUT}
 

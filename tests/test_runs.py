@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 
 from aritmo.cli import main
 from aritmo.runs import SUITE, free_folder, plan_run
+from tests.copies import Copies
 
 SMALL = ["--set", "training.steps=3", "--set", "samples=8", "--set", "look=2", "--set", "corpus.count=120"]
 MATRICES = "\n\n".join(
@@ -146,37 +146,23 @@ def test_folders_are_numbered(tmp_path: Path) -> None:
     assert free_folder(tmp_path).name == "008"
 
 
-def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path: Path, copies: Copies) -> None:
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "aritmo",
-        "run",
-        "--task",
-        "decomposition",
-        "--style",
-        "spaced",
-        "--no-budget",
-    ]
     settings = ["training.steps=60", "corpus.count=300", "samples=5", "look=0", "training.batch_size=1"]
-    command += [word for setting in settings for word in ("--set", setting)]
-    child = subprocess.Popen(
-        [*command, "--out", str(out)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    words = ["run", "--task", "decomposition", "--style", "spaced", "--no-budget", "--out", str(out)]
+    child = copies.begin("aritmo", *words, *(word for setting in settings for word in ("--set", setting)))
     metrics = out / "decomposition-spaced" / "metrics.jsonl"
     deadline = time.monotonic() + 90
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 3):
-        assert child.poll() is None
+        assert child.poll() is None, child.errors
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=90)
-    assert child.returncode == 130
-    assert "to go on: aritmo run --resume" in errors
+    child.send(signal.SIGINT)
+    assert child.wait(90) == 130
+    assert "to go on: aritmo run --resume" in child.errors
     assert not (out / "report.html").exists()
-    again = [sys.executable, "-m", "aritmo", "run", "--resume", "--out", str(out)]
-    subprocess.run(again, check=True, capture_output=True, timeout=120)
+    again = copies.run("aritmo", "run", "--resume", "--out", str(out))
+    assert again.returncode == 0, again.stderr
     steps = [line["step"] for line in lines(metrics) if "loss" in line]
     assert steps == list(range(1, 61))
     assert (out / "report.html").exists()

@@ -2,7 +2,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from hashlib import sha256
@@ -30,6 +29,7 @@ from aritmo.packing import encode_examples, pack
 from aritmo.records import read_jsonl
 from aritmo.tokens import digit_tokenizer
 from aritmo.training import TrainingConfig, TrainingResult, learning_rate, rows_of_update, train
+from tests.copies import Copies
 
 TOKENIZER = digit_tokenizer(("STEP",))
 EXAMPLES = [(f"{a}+{b}=", f"{a + b}") for a in range(12) for b in range(11)]
@@ -215,28 +215,14 @@ def test_signal_handlers_come_back(tmp_path: Path) -> None:
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import test_training
-result = test_training.run(Path({run!r}), steps=100_000, save_every=100_000)
-print(result.reason, result.step)
-"""
-
-
-def test_sigterm_saves_and_leaves(tmp_path: Path) -> None:
-    source = CHILD.format(tests=str(Path(__file__).parent), run=str(tmp_path))
-    child = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
-    try:
-        while not (tmp_path / "metrics.jsonl").exists() and child.poll() is None:
-            time.sleep(0.05)
-        child.send_signal(signal.SIGTERM)
-        out, _ = child.communicate(timeout=60)
-    finally:
-        child.kill()
-    assert child.returncode == 0
-    reason, step = out.split()
+def test_sigterm_saves_and_leaves(tmp_path: Path, copies: Copies) -> None:
+    child = copies.begin("tests.test_training", str(tmp_path))
+    while not (tmp_path / "metrics.jsonl").exists():
+        assert child.poll() is None, child.errors
+        time.sleep(0.05)
+    child.send(signal.SIGTERM)
+    assert child.wait(60) == 0, child.errors
+    reason, step = child.said.split()
     assert reason == "stopped"
     state = json.loads((tmp_path / "checkpoints" / f"step-{int(step):06d}" / "state.json").read_text())
     assert state["step"] == int(step) == max(losses(tmp_path))
@@ -291,3 +277,8 @@ def test_schedules() -> None:
         assert learning_rate(config, 3, 0) == pytest.approx(0.1)
         assert learning_rate(config, 50, 0.5) == pytest.approx(0.1 * half)
         assert learning_rate(config, 99, 1) == pytest.approx(0.1 if schedule == "constant" else 0)
+
+
+if __name__ == "__main__":
+    result = run(Path(sys.argv[1]), steps=100_000, save_every=100_000)
+    print(result.reason, result.step)

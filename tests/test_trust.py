@@ -7,6 +7,7 @@ import pytest
 from aritmo.numbers.primes import is_prime as known_prime
 from aritmo.numbers.randomness import Split
 from aritmo.tasks import TASKS, TaskOptions
+from tests.copies import Copies
 from trust import agreement, fuzz, golden, mutations, seeds, splits
 from trust.cases import STYLES, draw_random, right_cases
 from trust.mutations import change
@@ -26,9 +27,10 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name not in ELSEWHERE], ids=lambda row: row.name)
-def test_a_row_holds_on_a_small_scale(row: Row) -> None:
+def test_a_row_holds_on_a_small_scale(row: Row, copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
     if row.needs:
         pytest.importorskip(row.needs)
+    monkeypatch.setattr("trust.safe.run_module", copies.run)
     result = check(row, SMALL)
     assert result.figure.holds, [result.figure.shown, *result.figure.details]
 

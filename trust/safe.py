@@ -78,12 +78,17 @@ def _names(size: Size) -> Figure:
     return Figure(f"{count} names and links; {len(wrong)} led out of their folder", not wrong, tuple(wrong))
 
 
-def _bombs(size: Size) -> Figure:
-    done = subprocess.run(
-        [sys.executable, "-m", "trust.bombs", *size.of(["--small"], [])],
+def run_module(module: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m module`` in a process of its own, with one thread, so that it may fork."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
         cwd=Path(__file__).parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def _bombs(size: Size) -> Figure:
+    done = run_module("trust.bombs", *size.of(["--small"], []))
     if not done.stdout.strip():
         raise RuntimeError(done.stderr[-2000:])
     found = json.loads(done.stdout.strip().splitlines()[-1])
