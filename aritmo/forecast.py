@@ -16,7 +16,7 @@ from aritmo.cards import card_named, find_card
 from aritmo.corpus import Corpus
 from aritmo.experiment import PartConfig
 from aritmo.models import open_tokenizer
-from aritmo.packing import first_fit
+from aritmo.packing import fill
 from aritmo.planning import CORE_FLOPS, GIB, Device, Fit, Work, advice, best_of, plan, sequences_of
 from aritmo.shapes import KNOWN_SHAPES, Shape, gpt2_shape, shape_of
 from aritmo.shipped import SHIPPED
@@ -128,7 +128,7 @@ def _sequences(corpus: Corpus, config: PartConfig, notes: list[str]) -> int:
         notes.append(f"tokens are about {_CHARACTERS} characters long: the tokenizer is not here")
     # Each example ends in a token of its own; longer ones than fit are left out.
     kept = [length + 1 for length in lengths if length < training.context]
-    rows = max(first_fit(kept, training.context), default=-1) + 1
+    rows = max(fill(kept, training.context), default=-1) + 1
     return max(1, round(count * rows / len(texts)))
 
 

@@ -1,6 +1,7 @@
 """From examples to full rows: tokenise, pack without letting examples see each other, and keep account."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,6 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from aritmo.tokens import encode_batch
 
 LossOn = Literal["completion", "text"]
+
+_TRIED = 256
+"""Different lengths that are tried at most to fill a row, the longest of those that fit."""
 
 _CHUNK = 8_192
 """Examples tokenised at a time, which bounds the memory of the tokenizer's own objects."""
@@ -99,7 +103,7 @@ def pack(
     context: int,
     loss_on: LossOn = "completion",
 ) -> Packed:
-    """Pack (prompt, completion) pairs into rows of ``context`` tokens, each into the first row with room.
+    """Pack (prompt, completion) pairs into rows of ``context`` tokens, so that hardly any room is left (``fill``).
 
     Examples of more than ``context`` tokens are left out and counted. The same examples in the same order
     give the same rows. Raises ValueError for a context below 2.
@@ -108,7 +112,7 @@ def pack(
         raise ValueError(f"training.context must be at least 2 tokens, not {context}")
     encoded = encode_examples(tokenizer, examples, loss_on)
     kept = [example for example in encoded if len(example.ids) <= context]
-    rows = first_fit([len(example.ids) for example in kept], context)
+    rows = fill([len(example.ids) for example in kept], context)
     shape = (max(rows, default=-1) + 1, context)
     tokens = np.full(shape, tokenizer.pad_token_id, np.int32)
     positions, documents = np.zeros(shape, np.int32), np.zeros(shape, np.int16)
@@ -132,23 +136,44 @@ def pack(
     return Packed(tokens, positions, documents, trained, filled, account)
 
 
-def first_fit(lengths: Iterable[int], room: int) -> list[int]:
-    """Return for each length the row it goes to: the first, in order of opening, with so much room left.
+def fill(lengths: Sequence[int], room: int) -> list[int]:
+    """Return for each length the row it goes to: rows hold at most ``room``, and are full where that can be.
 
-    A tree of the greatest room below each node finds that row in logarithmic time.
+    A row begins with the longest that waits. Of the sums that others make with it, found longest first, it takes
+    the largest, and is content with the first that fills it; equal lengths go in their order.
     """
-    lengths = list(lengths)
-    leaves = 1 << max(len(lengths) - 1, 0).bit_length()
-    left = [room] * (2 * leaves)
-    rows = []
-    for length in lengths:
-        assert 0 < length <= room
-        node = 1
-        while node < leaves:
-            node = 2 * node if left[2 * node] >= length else 2 * node + 1
-        rows.append(node - leaves)
-        left[node] -= length
-        while node > 1:
-            node //= 2
-            left[node] = max(left[2 * node], left[2 * node + 1])
+    waiting: dict[int, list[int]] = {}
+    for index in range(len(lengths) - 1, -1, -1):
+        assert 0 < lengths[index] <= room
+        waiting.setdefault(lengths[index], []).append(index)
+    sizes = sorted(waiting)
+    rows, row = [0] * len(lengths), 0
+    while sizes:
+        for size in _parts(sizes, waiting, room):
+            rows[waiting[size].pop()] = row
+            if not waiting[size]:
+                del sizes[bisect_left(sizes, size)]
+        row += 1
     return rows
+
+
+def _parts(sizes: list[int], waiting: dict[int, list[int]], room: int) -> list[int]:
+    """Return the sizes of the next row; bit n of ``reached`` says that some of them make the sum n."""
+    longest, left = sizes[-1], room - sizes[-1]
+    parts, reached, inside, taken = [longest], 1, (1 << (left + 1)) - 1, []
+    fitting = bisect_right(sizes, left)
+    for size in reversed(sizes[max(fitting - _TRIED, 0) : fitting]):
+        for _ in range(min(len(waiting[size]) - (size == longest), left // size)):
+            before = reached
+            reached |= (reached << size) & inside
+            taken.append((size, before))
+            if reached == before or reached >> left:
+                break
+        if reached >> left:
+            break
+    best = reached.bit_length() - 1
+    for size, before in reversed(taken):
+        if not before >> best & 1:
+            parts.append(size)
+            best -= size
+    return parts

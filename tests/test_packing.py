@@ -3,28 +3,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aritmo.packing import first_fit, pack
+from aritmo.packing import fill, pack
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
 EXAMPLES = [(f"{a}+{b}=", f"{a + b}") for a, b in [(1, 2), (957, 86), (12345, 99999), (7, 0), (88, 12)]]
 
 
-def naive_first_fit(lengths: list[int], room: int) -> list[int]:
-    left: list[int] = []
-    rows = []
+def best_sum(lengths: list[int], room: int) -> int:
+    """Return the largest sum of some of these lengths that is at most ``room``, by trying all."""
+    sums = {0}
     for length in lengths:
-        row = next((row for row, free in enumerate(left) if free >= length), len(left))
-        if row == len(left):
-            left.append(room)
-        left[row] -= length
-        rows.append(row)
-    return rows
+        sums |= {before + length for before in sums if before + length <= room}
+    return max(sums)
 
 
 @given(st.lists(st.integers(1, 20), max_size=60), st.integers(20, 45))
-def test_first_fit(lengths: list[int], room: int) -> None:
-    assert first_fit(lengths, room) == naive_first_fit(lengths, room)
+def test_rows_are_filled_as_far_as_what_waits_allows(lengths: list[int], room: int) -> None:
+    rows = fill(lengths, room)
+    waiting = list(lengths)
+    for row in range(max(rows, default=-1) + 1):
+        inside = [length for length, at in zip(lengths, rows, strict=True) if at == row]
+        longest = max(waiting)
+        waiting.remove(longest)
+        assert sum(inside) == longest + best_sum(waiting, room - longest)
+        waiting.append(longest)
+        for length in inside:
+            waiting.remove(length)
+    assert not waiting
+    assert fill(lengths, room) == rows
+
+
+def test_equal_lengths_go_in_their_order() -> None:
+    rows = fill([3, 5, 3, 5, 3, 5], 8)
+    assert rows == [0, 0, 1, 1, 2, 2]
 
 
 @given(st.lists(st.tuples(st.text("0123456789+ \n", max_size=8), st.text("0123456789", max_size=8)), max_size=30))
