@@ -172,10 +172,8 @@ def open_quantised(
 def _quantised(
     name: str, source: str, tokenizer: PreTrainedTokenizerBase | None, bits: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    config = _config(name, source)
-    config.quantization_config = quantised(bits)
-    tokenizer = complete(tokenizer or _tokenizer(name, source))
-    return _weights(name, source, config, torch.bfloat16).eval(), tokenizer
+    config, tokenizer = _config(name, source), complete(tokenizer or _tokenizer(name, source))
+    return _weights(name, source, config, torch.bfloat16, bits).eval(), tokenizer
 
 
 def open_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -329,13 +327,17 @@ def _tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
         ) from error
 
 
-def _weights(name: str, source: str, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _weights(
+    name: str, source: str, config: PretrainedConfig, dtype: torch.dtype, bits: int = 16
+) -> PreTrainedModel:
     try:
         with quiet_transformers():
             model, loading = AutoModelForCausalLM.from_pretrained(
                 source,
                 config=config,
                 dtype=dtype,
+                # A config that holds this says that the file holds weights of few bits.
+                quantization_config=quantised(bits),
                 ignore_mismatched_sizes=True,
                 use_safetensors=True,
                 trust_remote_code=False,

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPTJConfig, PretrainedConfig, ViTConfig
 
-from aritmo.models import complete, known_config, open_model, open_tokenizer
+from aritmo.models import _quantised, complete, known_config, open_model, open_tokenizer
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
@@ -179,3 +179,14 @@ def test_known_names_need_no_network_from_scratch() -> None:
     model, tokenizer = open_model("gpt2", tokenizer=TOKENIZER, context=1024, init="scratch")
     assert model.config.vocab_size == len(tokenizer)
     assert (model.config.n_layer, model.config.n_embd) == (12, 768)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_base_of_few_bits_is_made_of_plain_weights(bits: int, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    config = GPTJConfig(vocab_size=len(TOKENIZER), n_embd=64, n_layer=1, n_head=2, rotary_dim=8)
+    # The two public ways ask for a GPU first; what they do then goes on a CPU as well.
+    model, _ = _quantised("it", str(write(tmp_path, config)), None, bits)
+    weight = model.transformer.h[0].attn.q_proj.weight
+    assert weight.dtype == (torch.uint8 if bits == 4 else torch.int8)
+    assert model(torch.tensor([[1, 2, 3]])).logits.isfinite().all()
