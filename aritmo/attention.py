@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,20 @@ class Groups:
 
     gather: tuple[Tensor, ...]
     scatter: Tensor
+
+
+class Spans(NamedTuple):
+    """Where the example of each token of a stream starts and stops, (tokens,) int32."""
+
+    starts: Tensor
+    stops: Tensor
+
+    @classmethod
+    def of(cls, borders: Tensor, tokens: int) -> "Spans":
+        """Return the spans of a stream; ``borders`` (examples + 1) are where examples begin, and the end."""
+        places = torch.arange(tokens, device=borders.device, dtype=torch.int32)
+        behind = torch.searchsorted(borders, places, right=True)
+        return cls(borders[behind - 1], borders[behind])
 
 
 def as_mask(borders: Tensor, longest: int) -> Tensor:
@@ -76,7 +90,7 @@ def _attend_stream(
     borders, longest = attention_mask[0, 0, 0], attention_mask.shape[2]
     window = (-1 if sliding_window is None else sliding_window - 1, 0)
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    attend = varlen if query.is_cuda else _one_by_one
+    attend = varlen if query.is_cuda else one_by_one
     return attend(q, k, v, borders, longest, dropout, scaling, window)[None], None
 
 
@@ -105,7 +119,7 @@ def varlen(
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _one_by_one(
+def one_by_one(
     q: Tensor, k: Tensor, v: Tensor, borders: Tensor, longest: int, dropout: float, scale: float | None,
     window: tuple[int, int],
 ) -> Tensor:  # fmt: skip

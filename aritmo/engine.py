@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,10 +29,11 @@ from aritmo.attention import attention_of, takes_streams
 from aritmo.batches import Batch, collate, collate_stream, isolate, limits_of
 from aritmo.blocks import arranged, blocks_of
 from aritmo.float8 import check_float8, in_float8
+from aritmo.fused_gpt2 import FusedGpt2, fits
 from aritmo.lean import LeanAdamW
 from aritmo.losses import LossHead, StreamLoss
 from aritmo.packing import Packed
-from aritmo.pages import PagedAdamW
+from aritmo.pages import PagedAdamW, groups_of
 from aritmo.screen import show
 from aritmo.utilisation import flops_per_token
 
@@ -91,17 +93,22 @@ class Engine:
         self.sharded = config.sharding == "full"
         self.accelerator = plain if self.streams or self.sharded else _accelerator(self.precision)
         self.model, self.config, self.micro = model, config, config.batch_size
+        self.fused = self._fuses(device)
         self.compiled = self._compiles(device)
         self._check(device)
         self.limits = limits_of(packed) | limits_of(others)
         self._ahead: dict[tuple[int, bytes], Batch] = {}
+        self.body: FusedGpt2 | None = None
         self.adamw: torch.optim.Optimizer
         if self.sharded:
             self._cut_up()
         elif self.streams:
             self.adamw = self._paged(model, device)
             _to_bf16(model, device)
-            self._wrapped = self._prepared(StreamLoss(model, self.compiled))
+            alone = plain.num_processes == 1
+            if self.fused:
+                self.body = FusedGpt2(model, config.float8, config.checkpointing, adds=alone)
+            self._wrapped = self._prepared(StreamLoss(model, self.body))
             self._optimizer: Any = self.adamw
         else:
             model.to(device)
@@ -114,12 +121,17 @@ class Engine:
         model = self.model.to(_HOST)
         with isolate(model, self.streams) as self.way:
             pass
-        self._wrapped = StreamLoss(model, self.compiled) if self.streams else model
+        self._wrapped = StreamLoss(model) if self.streams else model
         distributed.cut_up(blocks_of(model), self._wrapped, self.streams)
         self.adamw = self._optimizer = self._plain(model)
 
     def _prepared(self, module: torch.nn.Module) -> Any:
         return self.accelerator.prepare(module) if self.accelerator.num_processes > 1 else module
+
+    def _fuses(self, device: torch.device) -> bool:
+        """Return whether blocks are computed by our own kernels, which are there without compiling."""
+        on = self.streams and not self.sharded and device.type == "cuda" and self.config.adapter == "none"
+        return on and find_spec("triton") is not None and fits(self.model)
 
     def _compiles(self, device: torch.device) -> bool:
         config = self.config
@@ -142,7 +154,7 @@ class Engine:
                 )
         if self.sharded:
             self._check_sharding()
-        if config.float8 and (not self.compiled or config.adapter != "none"):
+        if config.float8 and not self.fused and (not self.compiled or config.adapter != "none"):
             raise ValueError(
                 "float8 is for whole models, compiled: leave out the adapter and set training.compile on"
             )
@@ -169,12 +181,12 @@ class Engine:
         """Return the optimizer of the stream path; it reads the weights before they become bf16."""
         kind = LeanAdamW if self.config.optimizer == "lean" else PagedAdamW
         return kind(
-            _groups(model, self.config.weight_decay), device, _BETAS, compiled=self.compiled,
+            groups_of(model, self.config.weight_decay), device, _BETAS, compiled=self.compiled,
             seed=self.config.seed,
         )  # fmt: skip
 
     def _plain(self, model: PreTrainedModel) -> torch.optim.AdamW:
-        return torch.optim.AdamW(_groups(model, self.config.weight_decay), fused=True, betas=_BETAS)
+        return torch.optim.AdamW(groups_of(model, self.config.weight_decay), fused=True, betas=_BETAS)
 
     @contextmanager
     def running(self, say: Callable[[str], None] = _say) -> Iterator[None]:
@@ -189,7 +201,8 @@ class Engine:
             head = LossHead(self.model)
             stack.callback(head.release)
             self._head = head
-            blocks = blocks_of(self.model) if self.compiled or config.checkpointing else []
+            arranges = (self.compiled or config.checkpointing) and not self.fused
+            blocks = blocks_of(self.model) if arranges else []
             if config.float8:
                 stack.enter_context(in_float8(blocks))
             stack.enter_context(arranged(blocks, self.compiled, config.checkpointing))
@@ -295,6 +308,8 @@ class Engine:
         """Change the weights by the gradient, and forget it."""
         self._optimizer.step()
         self._optimizer.zero_grad()
+        if self.body is not None:
+            self.body.turn()
 
     def prefetch(self, packed: Packed, rows: Rows) -> None:
         """Bring the batches of the next update onto the GPU while it still computes this one's."""
@@ -379,12 +394,3 @@ def _to_bf16(model: PreTrainedModel, device: torch.device) -> None:
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):
             module._buffers[name] = buffer.to(device)
-
-
-def _groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: matrices decay, biases and the scales of norms do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]

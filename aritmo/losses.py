@@ -7,6 +7,7 @@ spot, so that they never exist whole (as in Liger kernel, Hsu et al. 2024, arXiv
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ CHUNK = 2048
 
 _MULTIPLE = 64
 """Tokens that the vocabulary is filled up to a multiple of: matrix units want even rows."""
+
+_TRITON = find_spec("triton") is not None
 
 CrossEntropy = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
@@ -58,19 +61,22 @@ class LossHead:
 class StreamLoss(torch.nn.Module):
     """A model with its loss as one module, so that data parallelism wraps both. It takes streams.
 
-    ``cross_entropy`` is what is done with a chunk's logits: ``cross_entropy`` below, or that compiled.
+    ``body`` makes the last hidden states in the model's place.
     """
 
-    def __init__(self, model: PreTrainedModel, compiled: bool) -> None:
+    def __init__(self, model: PreTrainedModel, body: Callable[..., Tensor] | None = None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.body = model, body
         self._cross_entropy: CrossEntropy = (
-            torch.compile(cross_entropy, dynamic=False) if compiled else cross_entropy
+            _by_kernel if model.device.type == "cuda" and _TRITON else cross_entropy
         )
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the summed loss of a batch, in nats."""
-        hidden = self.model.base_model(**batch.inputs).last_hidden_state
+        if self.body is None:
+            hidden = self.model.base_model(**batch.inputs).last_hidden_state
+        else:
+            hidden = self.body(**batch.inputs)
         head = self.model.get_output_embeddings()
         chosen = hidden.flatten(0, -2).index_select(0, batch.places)
         return head_loss(chosen, head.weight, head.bias, batch.targets, self._cross_entropy)
@@ -87,7 +93,7 @@ def head_loss(
 
     ``hidden`` is (places, width), ``weight`` (vocabulary, width), ``bias`` (vocabulary) or None; ``targets``
     (places) are tokens, below 0 where nothing is asked. The sum is in fp32 whatever the type of ``hidden``.
-    ``of_chunk`` is ``cross_entropy`` or that compiled.
+    ``of_chunk`` is ``cross_entropy``, which it is by default, or a kernel that does the same.
     """
     learns = torch.is_grad_enabled()
     loss: Tensor = _HeadLoss.apply(  # type: ignore[no-untyped-call]
@@ -108,6 +114,12 @@ def cross_entropy(logits: Tensor, targets: Tensor, vocabulary: int) -> tuple[Ten
     loss = torch.where(asked, whole[:, 0] - (scores * right).sum(-1), 0.0).sum()
     gradient = torch.where(asked[:, None], (scores - whole).exp() - right.float(), 0.0)
     return loss, F.pad(gradient.to(logits.dtype), (0, logits.shape[1] - vocabulary))
+
+
+def _by_kernel(logits: Tensor, targets: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
+    from aritmo.fused_kernels import cross_entropy
+
+    return cross_entropy(logits, targets, vocabulary)
 
 
 class _HeadLoss(torch.autograd.Function):

@@ -15,6 +15,10 @@ import triton  # type: ignore[import-not-found,unused-ignore]
 import triton.language as tl  # type: ignore[import-not-found,unused-ignore]
 from torch import Tensor
 
+from aritmo.attention import Spans
+from aritmo.fused_kernels import Writer, prepare, put
+from aritmo.operands import Dial, Operand, plain
+
 _BLOCK = 64
 """Queries, and keys, that a program takes at once."""
 
@@ -26,21 +30,51 @@ def attend_packed(joined: Tensor, borders: Tensor, heads: int, scale: float) -> 
     + 1), int32, are where examples begin, and the end. ``scale`` multiplies the scores. Returns (tokens, heads *
     size), in the type of ``joined``.
     """
-    places = torch.arange(len(joined), device=joined.device, dtype=torch.int32)
-    behind = torch.searchsorted(borders, places, right=True)
-    out: Tensor = _attend(joined, borders[behind - 1], borders[behind], heads, scale)[0]
+    out: Tensor = _attend(joined, *Spans.of(borders, len(joined)), heads, scale)[0]
     return out
+
+
+def attend(
+    joined: Tensor, bias: Tensor | None, spans: Spans, heads: int, scale: float, dial: Dial | None
+) -> tuple[Tensor, Tensor, Operand]:
+    """See ``fused.attend``. With a bias, that of queries is added to ``joined`` in place."""
+    tokens, size = len(joined), joined.shape[1] // (3 * heads)
+    out = torch.empty((tokens, heads * size), dtype=joined.dtype, device=joined.device)
+    sums = torch.empty((heads, tokens), dtype=torch.float32, device=joined.device)
+    _forward[(triton.cdiv(tokens, _BLOCK), heads)](
+        joined, joined if bias is None else bias, spans.starts, out, sums, tokens, scale / math.log(2),
+        *_constants(heads, size), bias is not None, num_warps=4, num_stages=2,
+    )  # fmt: skip
+    # What a product of matrices leaves in registers is written in single bytes slower than it is read again.
+    return out, sums, plain(out) if dial is None else prepare(out, dial)
+
+
+def attend_backward(
+    given: Tensor, joined: Tensor, bias: Tensor | None, out: Tensor, sums: Tensor, spans: Spans,
+    heads: int, scale: float, dial: Dial | None,
+) -> tuple[Operand, Tensor]:  # fmt: skip
+    """See ``fused.attend_backward``."""
+    tokens, size = len(joined), joined.shape[1] // (3 * heads)
+    writer = Writer(tokens, joined.shape[1], dial, joined.device)
+    inner = torch.empty_like(sums)
+    blocks, width = triton.cdiv(tokens, _BLOCK), heads * size
+    columns = torch.empty((blocks if bias is not None else 0, 2, width), dtype=torch.float32, device=joined.device)
+    constants = (*_constants(heads, size), bias is not None, writer.kind)
+    _backward_queries[(blocks, heads)](
+        joined, joined if bias is None else bias, spans.starts, out, given, sums, inner, columns, *writer.given,
+        tokens, scale, *constants, num_warps=4, num_stages=2,
+    )  # fmt: skip
+    _backward_keys[(blocks, heads)](
+        joined, spans.starts, spans.stops, given, sums, inner, *writer.given, tokens, scale, *constants,
+        num_warps=4, num_stages=2,
+    )  # fmt: skip
+    by_query, by_value = columns.sum(0)
+    return writer.operand(), torch.cat((by_query, torch.zeros_like(by_query), by_value))
 
 
 @torch.library.custom_op("aritmo::attend_packed", mutates_args=())
 def _attend(joined: Tensor, starts: Tensor, stops: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor]:
-    tokens, size = len(joined), joined.shape[1] // (3 * heads)
-    joined = joined.contiguous()
-    out = torch.empty((tokens, heads * size), dtype=joined.dtype, device=joined.device)
-    sums = torch.empty((heads, tokens), dtype=torch.float32, device=joined.device)
-    _forward[(triton.cdiv(tokens, _BLOCK), heads)](
-        joined, starts, out, sums, tokens, scale / math.log(2), *_constants(heads, size), num_warps=4, num_stages=2
-    )
+    out, sums, _ = attend(joined.contiguous(), None, Spans(starts, stops), heads, scale, None)
     return out, sums
 
 
@@ -49,17 +83,8 @@ def _attend_backward(
     given: Tensor, joined: Tensor, out: Tensor, sums: Tensor, starts: Tensor, stops: Tensor,
     heads: int, scale: float,
 ) -> Tensor:  # fmt: skip
-    tokens, size = len(joined), joined.shape[1] // (3 * heads)
-    given, joined = given.contiguous(), joined.contiguous()
-    gradient, inner = torch.empty_like(joined), torch.empty_like(sums)
-    grid, constants = (triton.cdiv(tokens, _BLOCK), heads), _constants(heads, size)
-    _backward_queries[grid](
-        joined, starts, out, given, sums, inner, gradient, tokens, scale, *constants, num_warps=4, num_stages=2
-    )
-    _backward_keys[grid](
-        joined, starts, stops, given, sums, inner, gradient, tokens, scale, *constants, num_warps=4, num_stages=2
-    )
-    return gradient
+    given, joined, spans = given.contiguous(), joined.contiguous(), Spans(starts, stops)
+    return attend_backward(given, joined, None, out, sums, spans, heads, scale, None)[0].rows
 
 
 def _constants(heads: int, size: int) -> tuple[int, int, int, int]:
@@ -101,25 +126,41 @@ def _read(states, rows, part, head, tokens, HEADS: tl.constexpr, SIZE: tl.conste
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
-def _write(states, value, rows, part, head, tokens, HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+def _read_bias(bias, part, head, HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    wide = tl.arange(0, WIDTH)
+    return tl.load(bias + (part * HEADS + head) * SIZE + wide, mask=wide < SIZE, other=0.0).to(tl.float32)[None, :]
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _write(  # type: ignore[no-untyped-def]
+    value, rows, part, head, tokens, target, dial, most,
+    HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, KIND: tl.constexpr,
+):  # fmt: skip
     wide = tl.arange(0, WIDTH)
     where = rows.to(tl.int64)[:, None] * (3 * HEADS * SIZE) + (part * HEADS + head) * SIZE + wide[None, :]
-    mask = (rows < tokens)[:, None] & (wide < SIZE)[None, :]
-    tl.store(states + where, value.to(states.dtype.element_ty), mask=mask)
+    put(value, where, (rows < tokens)[:, None] & (wide < SIZE)[None, :], target, dial, most, KIND)
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def _forward(  # type: ignore[no-untyped-def]
-    joined, starts, out, sums, tokens, scale,
-    HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    joined, bias, starts, out, sums, tokens, scale,
+    HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, BIASED: tl.constexpr,
 ):  # fmt: skip
     """Write what a block of queries sees, and the logarithm (base 2) of what its shares were divided by."""
     block, head = tl.program_id(0), tl.program_id(1)
     rows = block * BLOCK + tl.arange(0, BLOCK)
     start = tl.load(starts + rows, mask=rows < tokens, other=block * BLOCK)
+    wide = tl.arange(0, WIDTH)
+    mask = (rows < tokens)[:, None] & (wide < SIZE)[None, :]
     query = _read(joined, rows, 0, head, tokens, HEADS, SIZE, WIDTH)
+    if BIASED:
+        # The bias of keys moves all scores of a query alike and that of values all it sees, so neither is added
+        # to what every query reads; the sum of a query's shares is 1.
+        query = (query.to(tl.float32) + _read_bias(bias, 0, head, HEADS, SIZE, WIDTH)).to(query.dtype)
+        place = rows.to(tl.int64)[:, None] * (3 * HEADS * SIZE) + head * SIZE + wide[None, :]
+        tl.store(joined + place, query, mask=mask)
     # A score that is hidden is finite: a block in which a row sees nothing is wiped out by the next it sees.
-    most = tl.full([BLOCK], -1e30, tl.float32)
+    peak = tl.full([BLOCK], -1e30, tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
     seen = tl.zeros([BLOCK, WIDTH], tl.float32)
     for first in range(tl.min(start, 0) // BLOCK * BLOCK, (block + 1) * BLOCK, BLOCK):
@@ -128,24 +169,25 @@ def _forward(  # type: ignore[no-untyped-def]
         scores = tl.dot(query, tl.trans(key)) * scale
         visible = (columns[None, :] <= rows[:, None]) & (columns[None, :] >= start[:, None])
         scores = tl.where(visible, scores, -1e30)
-        top = tl.maximum(most, tl.max(scores, 1))
-        kept, share = tl.exp2(most - top), tl.exp2(scores - top[:, None])
+        top = tl.maximum(peak, tl.max(scores, 1))
+        kept, share = tl.exp2(peak - top), tl.exp2(scores - top[:, None])
         total = total * kept + tl.sum(share, 1)
         value = _read(joined, columns, 2, head, tokens, HEADS, SIZE, WIDTH)
         seen = tl.dot(share.to(value.dtype), value, seen * kept[:, None])
-        most = top
+        peak = top
     seen = seen / total[:, None]
-    wide = tl.arange(0, WIDTH)
+    if BIASED:
+        seen += _read_bias(bias, 2, head, HEADS, SIZE, WIDTH)
     where = rows.to(tl.int64)[:, None] * (HEADS * SIZE) + head * SIZE + wide[None, :]
-    mask = (rows < tokens)[:, None] & (wide < SIZE)[None, :]
     tl.store(out + where, seen.to(out.dtype.element_ty), mask=mask)
-    tl.store(sums + head * tokens + rows, most + tl.log2(total), mask=rows < tokens)
+    tl.store(sums + head * tokens + rows, peak + tl.log2(total), mask=rows < tokens)
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def _backward_queries(  # type: ignore[no-untyped-def]
-    joined, starts, out, given, sums, inner, gradient, tokens, scale,
+    joined, bias, starts, out, given, sums, inner, columns_summed, target, dial, most, tokens, scale,
     HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    BIASED: tl.constexpr, KIND: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of a block of queries, and for each the product of its output and that's gradient."""
     block, head = tl.program_id(0), tl.program_id(1)
@@ -154,8 +196,10 @@ def _backward_queries(  # type: ignore[no-untyped-def]
     real = (rows < tokens)[:, None] & (wide < SIZE)[None, :]
     where = rows.to(tl.int64)[:, None] * (HEADS * SIZE) + head * SIZE + wide[None, :]
     by_out = tl.load(given + where, mask=real, other=0.0)
-    seen = tl.load(out + where, mask=real, other=0.0)
-    product = tl.sum(by_out.to(tl.float32) * seen.to(tl.float32), 1)
+    seen = tl.load(out + where, mask=real, other=0.0).to(tl.float32)
+    if BIASED:
+        seen -= _read_bias(bias, 2, head, HEADS, SIZE, WIDTH)
+    product = tl.sum(by_out.to(tl.float32) * seen, 1)
     tl.store(inner + head * tokens + rows, product, mask=rows < tokens)
 
     start = tl.load(starts + rows, mask=rows < tokens, other=block * BLOCK)
@@ -171,13 +215,22 @@ def _backward_queries(  # type: ignore[no-untyped-def]
         share = tl.where(visible, tl.exp2(scores - whole[:, None]), 0.0)
         by_score = share * (tl.dot(by_out, tl.trans(value)) - product[:, None])
         by_query = tl.dot(by_score.to(key.dtype), key, by_query)
-    _write(gradient, by_query * scale, rows, 0, head, tokens, HEADS, SIZE, WIDTH)
+    by_query *= scale
+    if BIASED:
+        line = columns_summed + block * (2 * HEADS * SIZE) + head * SIZE + wide
+        # A product with ones adds up columns faster than what crosses warps.
+        ones = tl.full([BLOCK, BLOCK], 1.0, by_out.dtype)
+        one = (rows == block * BLOCK)[:, None] & (wide < SIZE)[None, :]
+        tl.store(line[None, :] + 0 * rows[:, None], tl.dot(ones, by_query.to(by_out.dtype)), mask=one)
+        tl.store(line[None, :] + 0 * rows[:, None] + HEADS * SIZE, tl.dot(ones, by_out), mask=one)
+    _write(by_query, rows, 0, head, tokens, target, dial, most, HEADS, SIZE, WIDTH, KIND)
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def _backward_keys(  # type: ignore[no-untyped-def]
-    joined, starts, stops, given, sums, inner, gradient, tokens, scale,
+    joined, starts, stops, given, sums, inner, target, dial, most, tokens, scale,
     HEADS: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    BIASED: tl.constexpr, KIND: tl.constexpr,
 ):  # fmt: skip
     """Write the gradients of a block of keys and of their values."""
     block, head = tl.program_id(0), tl.program_id(1)
@@ -203,5 +256,5 @@ def _backward_keys(  # type: ignore[no-untyped-def]
         by_value = tl.dot(share.to(by_out.dtype), by_out, by_value)
         by_score = share * (tl.dot(value, tl.trans(by_out)) - product[None, :])
         by_key = tl.dot(by_score.to(query.dtype), query, by_key)
-    _write(gradient, by_key * scale, columns, 1, head, tokens, HEADS, SIZE, WIDTH)
-    _write(gradient, by_value, columns, 2, head, tokens, HEADS, SIZE, WIDTH)
+    _write(by_key * scale, columns, 1, head, tokens, target, dial, most, HEADS, SIZE, WIDTH, KIND)
+    _write(by_value, columns, 2, head, tokens, target, dial, most, HEADS, SIZE, WIDTH, KIND)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 
 BLOCK = 256
 """Elements that a parameter's place is filled up to a multiple of."""
@@ -204,3 +204,12 @@ def _scatter(page: Tensor, pieces: list[Piece]) -> None:
         [p.parameter.view(-1)[p.start : p.stop] for p in pieces],
         [page[p.at : p.at + p.stop - p.start] for p in pieces],
     )
+
+
+def groups_of(model: Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters in two groups: matrices decay, biases and the scales of norms do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]

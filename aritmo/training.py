@@ -217,6 +217,8 @@ class _Trainer:
         self.best = Best(**state["best"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.engine.body is not None:
+            self.engine.body.restore(state.get("dials", []))
 
     def fit(self) -> TrainingResult:
         """Train to the end, the end of the time budget or a signal."""
@@ -367,7 +369,7 @@ class _Trainer:
         return loss if math.isfinite(loss) else None
 
     def _save(self, best: bool) -> None:
-        state = {
+        state: dict[str, Any] = {
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
@@ -378,6 +380,8 @@ class _Trainer:
         }
         if self.accelerator.scaler is not None:
             state["scaler"] = self.accelerator.scaler.state_dict()
+        if self.engine.body is not None:
+            state["dials"] = self.engine.body.state()
         if pair := self.engine.whole():
             model, adamw = pair
             checkpoints.save(

@@ -18,7 +18,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from aritmo import checkpoints
 from aritmo.adapters import add_adapter, quantised
@@ -118,16 +118,22 @@ def _drawn(name: str, mode: Mode, device: torch.device) -> PreTrainedModel:
     config = known_config(name)
     bits = int(8 * mode.base) if mode.rank and mode.base < 2 else 16
     if bits in (4, 8):
-        with tempfile.TemporaryDirectory() as folder:
-            with device:
-                AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.bfloat16, quantization_config=quantised(bits), device_map={"": 0}
-            )
+        model = in_bits(config, bits, device)
     else:
         with device:
             model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     return add_adapter(model, mode.rank, name, seed=0) if mode.rank else model
+
+
+def in_bits(config: PretrainedConfig, bits: int, device: torch.device) -> PreTrainedModel:
+    """Return a model of random weights in 8 or 4 bits: only from a folder are they made so."""
+    with tempfile.TemporaryDirectory() as folder:
+        with device:
+            AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.bfloat16, quantization_config=quantised(bits), device_map={"": 0}
+        )
+    return model
 
 
 def _rows(count: int, context: int, tokens: int) -> Packed:

@@ -9,13 +9,13 @@ The modes:
 
     ours, float8    the engine of ``aritmo train``; its blocks in bf16, or their products in 8 bits
     lean            the same with 6 bytes a parameter and gradient checkpointing; ``--limit 16`` gives it 16 GiB
-    lora            an adapter of rank 16 on every matrix of a base in bf16, with gradient checkpointing
+    lora, qlora     an adapter of rank 16 on every matrix of a base in bf16, or in 4 bits; gradient checkpointing
     fp32            the engine without bf16: what learning is compared with
     report          the report's recipe: fp16 autocast over fp32 weights, eager attention, gradient checkpointing,
                     dropout, rows glued without masks, so with less work than ours
     trainer         transformers' Trainer: bf16 autocast, SDPA, torch.compile, fused AdamW; rows glued likewise
 
-With ``--loss N`` it prints instead how N equal updates learn: the mode, the fp32 reference, and that reference
+With ``--loss N`` it prints instead how N equal updates learn: the modes, the fp32 reference, and that reference
 with other micro-batches, which differs by rounding alone and so says what noise is. With ``--profile`` it prints
 instead which kernels take the time of an update. Needs torch, transformers,
 accelerate, pydantic and, for lora, peft. Where aritmo is not installed, run it with PYTHONPATH=. from the root.
@@ -44,10 +44,11 @@ from aritmo.packing import Packed, pack
 from aritmo.tokens import digit_tokenizer
 from aritmo.training import TrainingConfig, rows_of_update
 from aritmo.utilisation import flops_per_token, mfu
+from benchmarks.memory_gpu import in_bits
 
 GIB = 2**30
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-MODES = ("ours", "float8", "lean", "lora", "fp32", "report", "trainer")
+MODES = ("ours", "float8", "lean", "lora", "qlora", "fp32", "report", "trainer")
 TOKENIZER = digit_tokenizer(("STEP", "carry"))
 RATE = 3e-4
 
@@ -70,9 +71,9 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="which kernels take the time of an update")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.alone:
-        does = profile if args.profile else compare if args.loss else measure
-        print(json.dumps(does(args, args.mode[0])), flush=True)
+    if args.alone or args.loss:
+        found = compare(args) if args.loss else (profile if args.profile else measure)(args, args.mode[0])
+        print(json.dumps(found), flush=True)
         return
     codes = []
     for mode in args.mode:
@@ -112,26 +113,28 @@ def measure(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def compare(args: argparse.Namespace, mode: str) -> dict[str, Any]:
-    """Return how a mode learns beside fp32: mean losses of the last fifth of the updates, and what differs."""
+def compare(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how modes learn beside fp32: mean losses of the last fifth of the updates, and what differs."""
     rows = texts(args.loss * args.batch * args.accumulate, args.context)
     halved = argparse.Namespace(**{**vars(args), "batch": args.batch // 2, "accumulate": 2 * args.accumulate})
     runs = {}
-    planned = ((mode, mode, args), ("fp32", "fp32", args), ("fp32, micro-batches halved", "fp32", halved))
-    for name, how, given in planned:
+    planned = [(mode, mode, args) for mode in args.mode]
+    for name, how, given in (*planned, ("fp32", "fp32", args), ("fp32, micro-batches halved", "fp32", halved)):
         made = Engine(make(given, how), config(given, how), rows, texts(0, args.context))
         runs[name] = [float(loss) for loss in _learn(given, made, rows, args.loss)]
+        print(name, fmean(runs[name][-max(args.loss // 5, 1) :]), file=sys.stderr, flush=True)
         del made
         gc.collect()
         torch._dynamo.reset()
     late = -max(args.loss // 5, 1)
-    kept = {name: round(fmean(losses[late:]), 5) for name, losses in runs.items()}
-    one, reference, other = runs.values()
+    reference = runs["fp32"]
     return {
-        "mode": mode, "model": args.model, "device": _device(), "updates": args.loss, "mean_of_last": kept,
-        "difference": round(fmean(one[late:]) - fmean(reference[late:]), 5),
-        "mean_distance": round(fmean(abs(a - b) for a, b in zip(one, reference, strict=True)), 5),
-        "noise": round(fmean(abs(a - b) for a, b in zip(other, reference, strict=True)), 5),
+        "model": args.model, "device": _device(), "updates": args.loss,
+        "mean_of_last": {name: round(fmean(losses[late:]), 5) for name, losses in runs.items()},
+        "mean_distance": {
+            name: round(fmean(abs(a - b) for a, b in zip(losses, reference, strict=True)), 5)
+            for name, losses in runs.items() if losses is not reference
+        },
         "every_20th": {name: [round(loss, 4) for loss in losses[::20]] for name, losses in runs.items()},
     }  # fmt: skip
 
@@ -189,6 +192,8 @@ def make(args: argparse.Namespace, mode: str) -> PreTrainedModel:
     for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop"):
         setattr(chosen, name, dropout(args, mode))
     torch.manual_seed(1)
+    if mode == "qlora":
+        return add_adapter(in_bits(chosen, 4, DEVICE), 16, args.model, 1)
     with torch.device("cpu" if args.host else DEVICE):
         how = {"attn_implementation": "eager"} if mode == "report" else {}
         dtype = torch.bfloat16 if mode == "lora" else torch.float32
@@ -198,14 +203,14 @@ def make(args: argparse.Namespace, mode: str) -> PreTrainedModel:
 
 def config(args: argparse.Namespace, mode: str) -> TrainingConfig:
     """Return the settings with which ``aritmo train`` does a mode."""
-    eager = args.eager or mode in ("fp32", "lora", "report") or DEVICE.type == "cpu"
+    eager = args.eager or mode in ("fp32", "lora", "qlora", "report") or DEVICE.type == "cpu"
     return TrainingConfig(
         model=args.model, context=args.context, batch_size=args.batch, gradient_accumulation=args.accumulate,
         steps=10**6, learning_rate=RATE, loss_on="text", weight_decay=0.01,
         precision="no" if mode == "fp32" else "fp16" if mode == "report" else "bf16",
         compile="off" if eager else "on", float8=mode == "float8",
-        optimizer="lean" if mode == "lean" else "adamw", adapter="lora" if mode == "lora" else "none",
-        checkpointing=args.checkpointing or mode in ("lean", "lora"),
+        optimizer="lean" if mode == "lean" else "adamw", adapter="lora" if mode in ("lora", "qlora") else "none",
+        checkpointing=args.checkpointing or mode in ("lean", "lora", "qlora"),
     )  # fmt: skip
 
 
