@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from aritmo.numbers.keys import KINDS, Kind, keys_of
 from aritmo.numbers.randomness import SPLITS, split_of
 from aritmo.tasks import TASKS
 from aritmo.tasks.task import Ask
+from aritmo.workers import Workers
 
 STYLES = [(task.name, style) for task in TASKS.values() for style in task.styles]
 COUNT = 600
@@ -57,6 +59,21 @@ def test_every_task_and_style_builds_splits_and_judges_right(task: str, style: s
     corpus.verify()
 
 
+@pytest.fixture(scope="module")
+def started() -> Iterator[Workers]:
+    with Workers(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def two(started: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let corpora that are built by two processes be built by the same two, since to start them takes seconds."""
+    monkeypatch.setattr(
+        "aritmo.corpus.Workers", lambda count: nullcontext(started) if count == 2 else Workers(count)
+    )
+
+
+@pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(task: str, tmp_path: Path) -> None:
     config = CorpusConfig(task=task, count=9000, seed=1, text=True, below=3000)
@@ -68,6 +85,7 @@ def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(task: str
     assert alone.examples("train", 20) != other.examples("train", 20)
 
 
+@pytest.mark.usefixtures("two")
 def test_nested_orders_give_the_same_bytes_on_any_number_of_processes(tmp_path: Path) -> None:
     config = CorpusConfig(order=(5, 3, 6), ask=("sum", "any"), count=6000, seed=1, distinct="K2")
     build_corpus(config, tmp_path / "alone", workers=0)
@@ -132,11 +150,11 @@ def test_neighbouring_seeds_share_no_more_than_chance(tmp_path: Path) -> None:
 
 def test_what_there_is_too_little_of_is_built_as_far_as_it_goes(tmp_path: Path) -> None:
     config = CorpusConfig(task="decomposition", count=100_000, max_digits=2)
-    corpus = build_corpus(config, tmp_path / "c")
+    corpus = build_corpus(config, tmp_path / "c", workers=0)
     counts = {split: account["count"] for split, account in corpus.manifest["splits"].items()}
     assert sum(counts.values()) == 100
     assert corpus.manifest["splits"]["train"]["duplicates"] > 0
-    squares = build_corpus(CorpusConfig(task="squares", count=10**6, below=1000), tmp_path / "s")
+    squares = build_corpus(CorpusConfig(task="squares", count=10**6, below=1000), tmp_path / "s", workers=0)
     assert sum(account["count"] for account in squares.manifest["splits"].values()) == 8 * 159
 
 
@@ -149,6 +167,8 @@ def test_text_is_one_column_that_holds_prompt_and_completion(tmp_path: Path) -> 
 
 
 def test_other_libraries_read_it_as_it_is(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
     corpus = build_corpus(small("squares", "listing"), tmp_path / "c")
     files = {split: str(tmp_path / "c" / f"{split}.parquet") for split in SPLITS}
     data = load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))

@@ -120,19 +120,35 @@ def test_greedy_parity_covers_rows_that_end_and_rows_that_do_not(tokenizer: PreT
     assert len({len(w.text) for w in written if w.finished}) > 2
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 40, 300])
-def test_sampled_text_does_not_depend_on_the_batch(size: int, tokenizer: PreTrainedTokenizerFast) -> None:
-    model = _model()
-    prompts = [_PROMPTS[i % len(_PROMPTS)] for i in range(60)]
-    settings = {"max_new_tokens": 25, "temperature": 1.3, "top_k": 9, "top_p": 0.95, "seed": 3}
-    expected = _texts(model, tokenizer, prompts, SamplingConfig(**settings, batch_size=60))
-    assert _texts(model, tokenizer, prompts, SamplingConfig(**settings, batch_size=size)) == expected
-    in_parts = [
-        *_texts(model, tokenizer, prompts[:23], SamplingConfig(**settings)),
-        *_texts(model, tokenizer, prompts[23:], SamplingConfig(**settings), start=23),
-    ]
-    assert in_parts == expected
-    assert [w.index for w in expected] == list(range(60))
+_DRAWN = {"max_new_tokens": 25, "temperature": 1.3, "top_k": 9, "top_p": 0.95, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def drawn(tokenizer: PreTrainedTokenizerFast) -> list[Written]:
+    """Return what is written on ``_many()`` at once."""
+    return _texts(_model(), tokenizer, _many(), SamplingConfig(**_DRAWN, batch_size=60))
+
+
+def _many() -> list[str]:
+    return [_PROMPTS[i % len(_PROMPTS)] for i in range(60)]
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 20), (2, 30), (7, 60), (40, 60), (300, 60)])
+def test_sampled_text_does_not_depend_on_the_batch(
+    size: int, count: int, drawn: list[Written], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    written = _texts(_model(), tokenizer, _many()[:count], SamplingConfig(**_DRAWN, batch_size=size))
+    assert written == drawn[:count]
+    assert [w.index for w in written] == list(range(count))
+
+
+def test_sampled_text_in_parts_is_that_of_the_whole(
+    drawn: list[Written], tokenizer: PreTrainedTokenizerFast
+) -> None:
+    model, config = _model(), SamplingConfig(**_DRAWN)
+    first, second = _many()[:23], _many()[23:]
+    in_parts = [*_texts(model, tokenizer, first, config), *_texts(model, tokenizer, second, config, start=23)]
+    assert in_parts == drawn
 
 
 def test_another_seed_writes_other_texts(tokenizer: PreTrainedTokenizerFast) -> None:

