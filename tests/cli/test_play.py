@@ -12,6 +12,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+gradio = pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="gradio is not installed")
+
 
 def test_without_its_extra_the_sentence_says_what_to_install(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -23,6 +25,7 @@ def test_without_its_extra_the_sentence_says_what_to_install(
     assert err == "aritmo: the playground needs gradio, which is not installed: pip install 'aritmo[play]'\n"
 
 
+@gradio
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -35,23 +38,22 @@ def test_without_its_extra_the_sentence_says_what_to_install(
     ],
 )
 def test_wrong_use_is_one_sentence(command: Callable[..., Any], words: list[str], sentence: str) -> None:
-    pytest.importorskip("gradio")
     code, out, err = command("play", "--no-browser", *words)
     assert (code, out) == (2, "")
     assert sentence in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
+@gradio
 def test_a_short_password_is_refused(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gradio")
     monkeypatch.setenv("ARITMO_PLAY_PASSWORD", "short")
     code, _, err = command("play", "--share-on-network", "--host", "0.0.0.0")
     assert code == 2
     assert "at least 8 characters" in err
 
 
+@gradio
 def test_a_port_in_use_is_told(command: Callable[..., Any]) -> None:
-    pytest.importorskip("gradio")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -62,8 +64,8 @@ def test_a_port_in_use_is_told(command: Callable[..., Any]) -> None:
     assert "give another with --port" in err
 
 
+@gradio
 def test_it_serves_and_ends_when_it_is_told_to() -> None:
-    pytest.importorskip("gradio")
     words = [sys.executable, "-m", "aritmo", "play", "--port", "0", "--no-browser"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from aritmo.play import gate
-from aritmo.play.page import AT_ONCE, WAITING
 from aritmo.play.serving import bind, check_address
 
 from .conftest import Served, answer, messages
@@ -318,6 +317,8 @@ def test_a_question_to_which_nobody_listens_ends_by_itself(
 def test_fifty_clients_at_once_are_answered_or_told_that_it_is_busy(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from aritmo.play.page import AT_ONCE, WAITING
+
     writer = Watched(pieces=15)
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", writer.stream)
     before = psutil.Process().memory_info().rss
