@@ -131,7 +131,8 @@ class Engine:
     def _fuses(self, device: torch.device) -> bool:
         """Return whether blocks are computed by our own kernels, which are there without compiling."""
         on = self.streams and not self.sharded and device.type == "cuda" and self.config.adapter == "none"
-        return on and find_spec("triton") is not None and fits(self.model)
+        able = on and find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+        return able and fits(self.model)
 
     def _compiles(self, device: torch.device) -> bool:
         config = self.config

@@ -25,7 +25,7 @@ from aritmo.filling import Asking, Filling, records_of, weights_of, written
 from aritmo.guided import STYLE as GUIDED_STYLE
 from aritmo.guided import Guide
 from aritmo.judging import judge_samples
-from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer
+from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer, set_dropout
 from aritmo.numbers.randomness import Split, split_named
 from aritmo.packing import LossOn, pack
 from aritmo.tasks import TaskOptions, find_task
@@ -87,12 +87,15 @@ def open_for(config: PartConfig, say: Say) -> tuple[PreTrainedModel, PreTrainedT
     if training.adapter == "lora":
         if training.init == "scratch":
             raise ValueError("an adapter needs learned weights beside it: leave out --init scratch or --adapter")
-        return open_adapted(
+        model, tokenizer = open_adapted(
             training.model, tokenizer, training.context, training.seed, training.rank, training.base_bits
         )
-    return open_model(
-        training.model, tokenizer=tokenizer, context=training.context, seed=training.seed, init=training.init
-    )
+    else:
+        model, tokenizer = open_model(
+            training.model, tokenizer=tokenizer, context=training.context, seed=training.seed, init=training.init
+        )
+    set_dropout(model, training.dropout)
+    return model, tokenizer
 
 
 def train_on(corpus: Corpus, config: PartConfig, run: Path, say: Say, resume: bool = False) -> TrainingResult:

@@ -4,7 +4,7 @@ Nothing is downloaded but, for a model of the Hub that is not known here, its co
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -79,7 +79,7 @@ def forecast(
     Raises ValueError in one sentence for a model, corpus or card that cannot be used.
     """
     training, notes = config.training, list[str]()
-    shape = _shape(config)
+    shape = replace(_shape(config), dropout=training.dropout > 0)
     sequences = None
     if corpus is not None:
         sequences = _sequences(Corpus(corpus), config, notes)

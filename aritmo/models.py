@@ -152,6 +152,16 @@ def open_adapted(
     return add_adapter(model, rank, base, seed_of("adapter", seed)), tokenizer
 
 
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Let a model drop this share of what its blocks make, at random, while it learns; its config says so too."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+    for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop"):
+        if hasattr(model.config, name):
+            setattr(model.config, name, share)
+
+
 def open_quantised(
     name: str, tokenizer: PreTrainedTokenizerBase | None, bits: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

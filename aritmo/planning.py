@@ -29,11 +29,14 @@ _PROCESS = 2.5 * GIB
 """Host memory of a process with torch and CUDA, before any model."""
 _CPU_PROCESS = 0.6 * GIB
 """The same without CUDA."""
-_FILLED = 0.98
+_FILLED = 0.99
 """Share of packed sequences that examples fill."""
 
+FUSED_MFU, FLOAT8_MFU = 0.577, 0.728
+"""Share of a card's bf16 peak that a GPT-2 reaches by its own kernels, and in float8: GPT-2 XL on an H100, 55.5 k
+and 70.1 k tokens/s (measured)."""
 COMPILED_MFU = 0.51
-"""Share of a card's peak that compiled bf16 training reaches: GPT-2 XL on an H100, 49.8 k tokens/s (measured)."""
+"""What compiled bf16 training reaches otherwise: GPT-2 XL on an H100, 49.8 k tokens/s (measured)."""
 EAGER_MFU = 0.20
 """The same without compilation: 19.7 k tokens/s (measured)."""
 CORE_FLOPS = 60e9
@@ -47,8 +50,9 @@ class Mode:
     ``base`` counts the bytes of a weight of a block's matrices, ``rest`` those of every other parameter; of each
     parameter that is trained, ``master`` those of its fp32 weight where the forward pass reads another,
     ``gradients`` and ``moments``. With ``rank`` an adapter's are trained, and the model's own stand still.
-    ``element`` is the bytes of what flows between. ``opened`` are the bytes a parameter takes in the host's
-    memory while the model is opened. ``settings`` choose the mode in ``aritmo train``.
+    ``element`` is the bytes of what flows between; with ``eight`` products are in 8 bits. ``opened`` are the bytes
+    that a parameter takes in the host's memory while the model is opened. ``settings`` choose the mode in ``aritmo
+    train``.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Mode:
     rank: int = 0
     checkpointing: bool = False
     compiled: bool = True
+    eight: bool = False
     settings: tuple[str, ...] = ()
 
     def trained(self, shape: Shape) -> int:
@@ -91,6 +96,7 @@ _LORA = (_BF16, _AGAIN, "training.adapter=lora")
 
 GPU_MODES = (
     Mode("full", 2, 2, 4, 2, 8, settings=(_BF16,)),
+    Mode("full, float8", 2, 2, 4, 2, 8, eight=True, settings=(_BF16, "training.float8=true")),
     Mode("full, checkpointing", 2, 2, 4, 2, 8, checkpointing=True, settings=(_BF16, _AGAIN)),
     # Moments of 8 bits, in blocks of 256 with an fp32 scale each.
     Mode("lean", 2, 2, 0, 2, 2.03, settings=(_BF16, _LEAN)),
@@ -138,19 +144,23 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where training runs: ``memory`` in bytes, the peak in FLOP/s or None where it is not known."""
+    """Where training runs: ``memory`` in bytes, the peak in FLOP/s or None where it is not known; ``eight`` says
+    that it multiplies 8-bit numbers.
+    """
 
     name: str
     memory: float
     peak: float | None
     gpu: bool = True
+    eight: bool = False
 
     @classmethod
     def of_card(cls, card: Card | None, gib: float | None = None) -> "Device":
         """Return a GPU of a known kind, of a memory in GiB, or both."""
         memory = gib if gib is not None else card.memory if card else 0.0
         name = card.name if card else f"a GPU of {memory:g} GiB"
-        return cls(name, memory * GIB, card.teraflops * 1e12 if card else None)
+        peak = card.teraflops * 1e12 if card else None
+        return cls(name, memory * GIB, peak, eight=card is not None and card.fp8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +202,7 @@ def sequences_of(examples: int, tokens_per_example: float, context: int) -> int:
     return max(1, round(examples * tokens_per_example / context / _FILLED))
 
 
-def kept_per_token(shape: Shape, compiled: bool, element: int = 2) -> float:
+def kept_per_token(shape: Shape, compiled: bool, element: int = 2, eight: bool = False) -> float:
     """Return the bytes that one block keeps of a token for the backward pass.
 
     Compiled: the block's input, queries, keys, values, what attention wrote, the sum behind it (a GPT-J has
@@ -200,7 +210,8 @@ def kept_per_token(shape: Shape, compiled: bool, element: int = 2) -> float:
     wrote, which products read. Without compilation also each step that transformers takes in between:
     three of its tanh-GELU, one of a gated SiLU, one of an RMS norm and its input in fp32. Besides, in fp32, mean
     and scale of each norm and one number a head; and for every element of the two streams that dropout may
-    drop a byte, on a CPU a number.
+    drop a byte, on a CPU a number. In 8 bits what products read is half as large, and what attention wrote is
+    kept besides.
     """
     width, attended = shape.width, shape.heads * shape.head_size
     norms, gated = (1 if shape.kind == "gptj" else 2), shape.kind == "llama"
@@ -208,14 +219,27 @@ def kept_per_token(shape: Shape, compiled: bool, element: int = 2) -> float:
     elements += shape.inner * (3 if gated else 2) + norms * width
     if not compiled:
         elements += norms * width * (2 * (4 // element) - 1 if gated else 0) + shape.inner * (1 if gated else 3)
+    if eight:
+        elements += (attended - norms * width - shape.inner) // 2
     drops = 2 * width * (1 if element == 2 else element) if shape.dropout else 0
     return element * elements + 4 * (2 * norms + shape.heads) + drops
 
 
 def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulates: bool) -> dict[str, float]:
     """Return the bytes of each part at the peak of an update that takes ``micro`` sequences at once."""
+    if mode.eight:
+        # The first update is in bf16 throughout; later ones hold each matrix in 8 bits besides, both ways.
+        first = parts_at_peak(shape, replace(mode, eight=False), micro, context, accumulates)
+        later = _parts(shape, mode, micro, context, accumulates)
+        later["weights"] += 2.0 * shape.layers * shape.block
+        return max(first, later, key=lambda parts: sum(parts.values()))
+    return _parts(shape, mode, micro, context, accumulates)
+
+
+def _parts(shape: Shape, mode: Mode, micro: int, context: int, accumulates: bool) -> dict[str, float]:
     trained, tokens, gradients = mode.trained(shape), micro * context, mode.gradients * mode.trained(shape)
-    block = tokens * kept_per_token(shape, mode.compiled, mode.element)
+    fused = mode.compiled or _fused(shape, mode)
+    block = tokens * kept_per_token(shape, fused, mode.element, mode.eight)
     between = float(mode.element * tokens * shape.width)
     # Gradients of a block's inside; and a base of few bits is spread out one matrix at a time.
     at_work = 2 * between + 2.0 * mode.element * tokens * shape.inner
@@ -242,6 +266,11 @@ def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulate
     }
 
 
+def _fused(shape: Shape, mode: Mode) -> bool:
+    """Return whether training is by kernels of our own (``aritmo.fused_gpt2``)."""
+    return shape.kind == "gpt2" and not shape.dropout and not mode.rank and mode.element == 2
+
+
 def _held_per_token(shape: Shape) -> float:
     """Return the bytes of a token that the 8-bit products of a block hold on to.
 
@@ -254,11 +283,11 @@ def _held_per_token(shape: Shape) -> float:
 def _head_bytes(shape: Shape, mode: Mode, tokens: int) -> float:
     """Return the bytes that the head takes for a moment: its matrix filled up, and logits with their gradient.
 
-    In bf16 a chunk at a time, both fused where it is compiled, else with copies in fp32; on a CPU all at once.
+    In bf16 a chunk at a time, the gradient in the place of the logits; on a CPU all at once.
     """
     if mode.element == 4:
         return 12.0 * tokens * shape.vocabulary
-    return 2.0 * shape.embedding + min(_CHUNK, tokens) * shape.vocabulary * (4.0 if mode.compiled else 19.0)
+    return 2.0 * shape.embedding + min(_CHUNK, tokens) * shape.vocabulary * 2.0
 
 
 def host_parts(shape: Shape, mode: Mode, gpu: bool) -> dict[str, float]:
@@ -278,8 +307,7 @@ def fit(shape: Shape, mode: Mode, work: Work, device: Device) -> Fit:
         mode = replace(mode, compiled=False)
     speed = None
     if device.peak is not None:
-        share = 1.0 if not device.gpu else COMPILED_MFU if mode.compiled else EAGER_MFU
-        speed = share * device.peak / (shape.flops(work.context) * mode.work)
+        speed = _share(shape, mode, device) * device.peak / (shape.flops(work.context) * mode.work)
     sizes = [size for size in range(work.batch, 0, -1) if work.batch % size == 0]
     for micro in sizes:
         found = Fit(
@@ -297,6 +325,15 @@ def fit(shape: Shape, mode: Mode, work: Work, device: Device) -> Fit:
     return found
 
 
+def _share(shape: Shape, mode: Mode, device: Device) -> float:
+    """Return the share of its peak that a device reaches."""
+    if not device.gpu:
+        return 1.0
+    if _fused(shape, mode):
+        return FLOAT8_MFU if mode.eight else FUSED_MFU
+    return COMPILED_MFU if mode.compiled else EAGER_MFU
+
+
 def plan(shape: Shape, work: Work, device: Device, rank: int = 16) -> list[Fit]:
     """Return every way to train on a device, the plainest first; ``rank`` is that of adapters.
 
@@ -306,16 +343,17 @@ def plan(shape: Shape, work: Work, device: Device, rank: int = 16) -> list[Fit]:
         raise ValueError(
             f"the model takes {shape.positions:,} tokens at once, not {work.context:,}; lower training.context"
         )
-    modes = [replace(mode, rank=rank) if mode.rank else mode for mode in GPU_MODES] if device.gpu else [CPU_MODE]
+    able = [mode for mode in GPU_MODES if not mode.eight or (device.eight and _fused(shape, mode))]
+    modes = [replace(mode, rank=rank) if mode.rank else mode for mode in able] if device.gpu else [CPU_MODE]
     return [fit(shape, mode, work, device) for mode in modes]
 
 
 def best_of(fits: Sequence[Fit]) -> Fit | None:
     """Return the fastest that fits, the plainer of equals; of unknown speed the plainest; None where none fits.
 
-    Adapters come last, since they learn less.
+    Adapters come last, since they learn less; 8 bits are for whom asks for them.
     """
-    fitting = [one for one in fits if one.fits]
+    fitting = [one for one in fits if one.fits and not one.mode.eight]
     whole = [one for one in fitting if not one.mode.rank] or fitting
     return min(whole, key=lambda one: one.mode.work, default=None)
 

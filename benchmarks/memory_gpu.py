@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,7 +24,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from aritmo import checkpoints
 from aritmo.adapters import add_adapter, quantised
 from aritmo.config import load_config
-from aritmo.models import known_config
+from aritmo.models import known_config, set_dropout
 from aritmo.packing import Account, Packed, pack
 from aritmo.planning import GIB, GPU_MODES, Mode, parts_at_peak
 from aritmo.shapes import KNOWN_SHAPES
@@ -74,7 +75,7 @@ def _report(model: str, mode: str, words: list[str]) -> None:
 
 def _measure(name: str, mode: Mode, batch: int, context: int) -> dict[str, Any]:
     began = time.monotonic()
-    parts = parts_at_peak(KNOWN_SHAPES[name], mode, batch, context, accumulates=False)
+    parts = parts_at_peak(replace(KNOWN_SHAPES[name], dropout=False), mode, batch, context, accumulates=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plain = {
         "model": name, "context": context, "batch_size": batch, "steps": UPDATES, "evaluate_every": 1, "warmup": 0,
@@ -94,6 +95,7 @@ def _measure(name: str, mode: Mode, batch: int, context: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(checkpoints, "save"):
         model = _drawn(name, mode, device)
+        set_dropout(model, config.dropout)
         train(model, tokenizer, rows, pack(tokenizer, [], context), config, Path(folder), evaluate=look)
     planned = sum(parts.values()) / GIB
     measured = max(peaks[1:], default=0) / GIB

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPTJConfig, PretrainedConfig, ViTConfig
 
-from aritmo.models import _quantised, complete, known_config, open_model, open_tokenizer
+from aritmo.models import _quantised, complete, known_config, open_model, open_tokenizer, set_dropout
 from aritmo.tokens import digit_tokenizer
 
 TOKENIZER = digit_tokenizer(("STEP",))
@@ -190,3 +190,16 @@ def test_a_base_of_few_bits_is_made_of_plain_weights(bits: int, tmp_path: Path) 
     weight = model.transformer.h[0].attn.q_proj.weight
     assert weight.dtype == (torch.uint8 if bits == 4 else torch.int8)
     assert model(torch.tensor([[1, 2, 3]])).logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_dropout_is_what_is_asked_for(name: str) -> None:
+    model = AutoModelForCausalLM.from_config(CONFIGS[name]).train()
+    tokens = torch.tensor([[1, 2, 3, 4]])
+    set_dropout(model, 0.3)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+    assert model.config.attn_pdrop == model.config.resid_pdrop == model.config.embd_pdrop == 0.3
+    assert not torch.equal(model(tokens).logits, model(tokens).logits)
+    set_dropout(model, 0.0)
+    assert torch.equal(model(tokens).logits, model(tokens).logits)
+    assert model.config.attn_pdrop == 0.0

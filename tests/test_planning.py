@@ -80,10 +80,12 @@ def test_states_are_counted_by_the_parameter() -> None:
 
 
 def test_xl_in_full_is_near_what_was_measured() -> None:
-    """On an H100 it took 62.3 GiB with 16 sequences of 1,024, and the same on another day."""
-    (full, *_) = plan(XL, replace(WORK, batch=16), card("H100"))
-    assert full.micro == 16
-    assert sum(full.parts.values()) / GIB == pytest.approx(62.3, rel=0.1)
+    """On an H100 it took 62.07 GiB with 8 times 16 sequences of 1,024, in bf16 and in float8."""
+    full, eight, *_ = plan(replace(XL, dropout=False), replace(WORK, batch=16), card("H100"))
+    assert full.micro == eight.micro == 16
+    for one in (full, eight):
+        parts = parts_at_peak(replace(XL, dropout=False), one.mode, 16, 1024, accumulates=True)
+        assert sum(parts.values()) / GIB == pytest.approx(62.07, rel=0.02)
 
 
 def test_xl_fits_in_16_gib_and_gptj_in_80() -> None:
@@ -142,6 +144,22 @@ def test_time_follows_from_the_work_and_the_card() -> None:
     assert (unknown.seconds, unknown.tokens_per_second) == (None, None)
 
 
+def test_eight_bits_are_for_cards_that_have_them_and_whoever_asks() -> None:
+    plain = replace(XL, dropout=False)
+    for name, there in (("H100", True), ("L4", True), ("A100 80GB", False)):
+        fits = plan(plain, WORK, card(name))
+        assert any(one.mode.eight for one in fits) == there
+        assert not best_of(fits).mode.eight  # type: ignore[union-attr]
+    assert not any(one.mode.eight for one in plan(XL, WORK, card("H100"))), "with dropout"
+    assert not any(one.mode.eight for one in plan(GPTJ, WORK, card("H100")))
+    full, eight, *_ = plan(plain, WORK, card("H100"))
+    assert full.tokens_per_second == pytest.approx(55_513, rel=0.01)
+    assert eight.tokens_per_second == pytest.approx(70_130, rel=0.01)
+    # With few sequences at once the 8-bit copies of the matrices weigh more than what they spare.
+    one, other = (parts_at_peak(plain, mode, 1, 1024, False) for mode in (full.mode, eight.mode))
+    assert other["weights"] - one["weights"] == 2 * XL.layers * XL.block
+
+
 def test_a_cpu_has_one_way_in_its_own_memory() -> None:
     (only,) = plan(KNOWN_SHAPES["gpt2"], WORK, Device("CPU", 8 * GIB, 2 * CORE_FLOPS, gpu=False))
     assert only.mode.name == CPU_MODE.name
@@ -171,15 +189,14 @@ def test_advice() -> None:
 @pytest.mark.parametrize(
     ("model", "mode", "measured"),
     [
-        ("gpt2", "full", 4.86), ("gpt2", "full, checkpointing", 2.61), ("gpt2", "lean", 3.71),
-        ("gpt2", "lean, checkpointing", 1.45), ("gpt2", "LoRA", 2.61), ("gpt2", "LoRA, 8-bit base", 3.49),
-        ("gpt2", "LoRA, 4-bit base", 2.49), ("gpt2-xl", "full", 41.81), ("gpt2-xl", "full, checkpointing", 23.8),
-        ("gpt2-xl", "lean", 27.35), ("gpt2-xl", "lean, checkpointing", 9.34), ("gpt2-xl", "LoRA", 6.73),
-        ("gpt2-xl", "LoRA, 8-bit base", 13.5), ("gpt2-xl", "LoRA, 4-bit base", 4.64), ("gpt-j-6b", "LoRA", 16.19),
+        ("gpt2-xl", "full", 41.81), ("gpt2-xl", "full, checkpointing", 23.8), ("gpt2-xl", "lean", 27.35),
+        ("gpt2-xl", "lean, checkpointing", 9.34), ("gpt-j-6b", "LoRA", 16.19),
         ("gpt-j-6b", "LoRA, 8-bit base", 21.39), ("gpt-j-6b", "LoRA, 4-bit base", 8.39),
     ],
 )  # fmt: skip
 def test_the_memory_is_what_was_measured(model: str, mode: str, measured: float) -> None:
-    """GiB on an H200 at 8 sequences of 1,024 tokens: benchmarks/memory_gpu_H200_2026-11-27.md."""
+    """GiB on an H200 at 8 sequences of 1,024 tokens, with dropout: benchmarks/memory_gpu_H200_2026-11-27.md. Since
+    then logits are held once; here are the cases in which they are not most of it.
+    """
     planned = sum(parts_at_peak(KNOWN_SHAPES[model], MODES[mode], 8, 1024, accumulates=False).values()) / GIB
     assert planned == pytest.approx(measured, rel=0.05)

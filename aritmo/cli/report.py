@@ -25,7 +25,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write one self-contained HTML page on what runs learned and copied, side by side where they are several."""
-    from aritmo.runs import report_on
+    from aritmo.report.given import report_on
 
     page, lines = report_on(runs, out)
     if json:
