@@ -12,7 +12,7 @@ from aritmo.judging import judge_samples
 from aritmo.numbers.search import list_order3
 from aritmo.originals import Originals
 from aritmo.records import write_samples
-from aritmo.runs import report_on
+from aritmo.report.given import report_on
 from aritmo.tasks import TASKS
 from aritmo.tasks.addition import Sum
 from aritmo.tasks.squares import Square

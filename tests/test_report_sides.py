@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from aritmo.files import write_json
 from aritmo.judging import judge_samples, summarise
 from aritmo.records import write_samples
 from aritmo.report import page
+from aritmo.report.given import report_on
 from aritmo.report.page import Run, write_page
 from aritmo.report.parts import read_part
-from aritmo.runs import report_on
 from aritmo.tasks import TASKS
 
 TASK = TASKS["addition"]
@@ -190,3 +191,17 @@ def test_verdicts_without_a_summary_are_counted(tmp_path: Path) -> None:
     file.write_text("no json\n")
     assert read_part(run).summary == {}
     assert any("cannot be counted" in note for note in read_part(run).missing)
+
+
+def test_the_command_needs_no_torch(tmp_path: Path) -> None:
+    file = verdicts(tmp_path / "v.jsonl", "test", 1, 2)
+    code = "import sys; from aritmo.report.given import report_on; from pathlib import Path; "
+    code += f"report_on([Path({str(file)!r})], None); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_run_whose_file_is_damaged_is_one_sentence(tmp_path: Path) -> None:
+    for text in ("parts: 3", "minutes: 4"):
+        (tmp_path / "run.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"run\.yaml is damaged .*: begin another run"):
+            report_on([tmp_path], None)

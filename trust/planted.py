@@ -26,7 +26,8 @@ from aritmo.models import open_model, open_tokenizer, quiet_transformers
 from aritmo.numbers.checking import check_files, collect
 from aritmo.numbers.matrixfiles import read_matrices
 from aritmo.records import read_jsonl
-from aritmo.runs import parts_of, recall_run
+from aritmo.report.given import parts_of
+from aritmo.runs import recall_run
 from aritmo.tables import SCHEMA
 from aritmo.tokens import task_tokenizer
 from aritmo.unfinished import Unfinished
