@@ -1,4 +1,5 @@
-"""Matrix products in 8-bit floating point for the matrices of a model's blocks.
+"""Matrix products in 8-bit floating point for the matrices of any model's blocks; GPT-2's have better ones
+(``fused_gpt2``).
 
 Each tensor is scaled by its own largest number (dynamic, tensorwise), forward in e4m3, gradients in e5m2, sums in
 fp32 (Micikevicius et al. 2022, arXiv 2209.05433). Biases, norms, attention, embeddings and the head stay in bf16.
@@ -16,11 +17,7 @@ from torch.nn import Linear, Module
 from transformers.pytorch_utils import Conv1D
 
 from aritmo.blocks import as_class
-
-E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
-
-_MULTIPLE = 16
-"""Both dimensions of a matrix in 8 bits must be a multiple of this."""
+from aritmo.operands import E4M3, E5M2, MULTIPLE
 
 
 def check_float8(device: torch.device) -> None:
@@ -106,11 +103,11 @@ _FLOAT8: dict[type, type] = {Linear: _Float8Linear, Conv1D: _Float8Conv1D}
 
 
 def _even(weight: Any) -> bool:
-    return not any(size % _MULTIPLE for size in weight.shape)
+    return not any(size % MULTIPLE for size in weight.shape)
 
 
 def _fits(x: Tensor) -> bool:
-    return torch.is_grad_enabled() and x.shape[:-1].numel() % _MULTIPLE == 0
+    return torch.is_grad_enabled() and x.shape[:-1].numel() % MULTIPLE == 0
 
 
 def _product(module: Linear, x: Tensor, flipped: bool) -> Tensor:

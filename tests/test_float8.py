@@ -3,7 +3,8 @@ import torch
 from torch.nn import Linear
 from transformers.pytorch_utils import Conv1D
 
-from aritmo.float8 import E4M3, check_float8, in_float8, to_float8
+from aritmo.float8 import check_float8, in_float8, to_float8
+from aritmo.operands import E4M3
 
 
 def test_scaled_to_the_largest() -> None:
