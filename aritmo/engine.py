@@ -1,8 +1,9 @@
 """What makes an update: the model as it computes, its optimizer, and how rows become gradients.
 
 In bf16 the model runs on streams (``aritmo.attention``): its weights are bf16, fp32 masters stand in the
-optimizer, blocks are compiled or, GPT-2's, kernels of our own, and the head makes its gradient chunk by chunk. Otherwise the model runs on
-rows as it is, under Accelerate's autocast where the precision asks for it, which is the path of CPUs.
+optimizer, blocks are compiled or, GPT-2's, kernels of our own, and the head makes its gradient chunk by chunk.
+Otherwise the model runs on rows as it is, under Accelerate's autocast where the precision asks for it, which is
+the path of CPUs.
 """
 
 from __future__ import annotations

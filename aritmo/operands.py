@@ -79,7 +79,11 @@ class Dials:
 
     @torch.no_grad()
     def turn(self) -> None:
-        """Set all dials by what was seen since the last time."""
+        """Set all dials by what was seen since the last time, by any process."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            largest = self.numbers[..., 2].contiguous()
+            torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+            self.numbers[..., 2] = largest
         factor = (self._most / (ROOM * self.numbers[..., 2].clamp(min=1e-30))).log2().floor().exp2()
         self.numbers[..., 0], self.numbers[..., 1], self.numbers[..., 2] = 1 / factor, factor, 0.0
         self.ready = True
