@@ -4,7 +4,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from itertools import count, islice
 from pathlib import Path
@@ -27,11 +27,11 @@ from aritmo.guided import Guide
 from aritmo.judging import judge_samples
 from aritmo.models import KNOWN, open_adapted, open_model, open_tokenizer, set_dropout
 from aritmo.numbers.randomness import Split, split_named
-from aritmo.packing import LossOn, pack
+from aritmo.packing import pack
 from aritmo.tasks import TaskOptions, find_task
 from aritmo.tasks.squares import Square, Squares
 from aritmo.tasks.squares_centres import centres_of
-from aritmo.tokens import Numbers, check_covers, learned_pieces, task_tokenizer
+from aritmo.tokens import Numbers, check_covers, task_tokenizer
 from aritmo.trackers import check_extras
 from aritmo.training import TrainingConfig, TrainingResult, train
 from aritmo.verdicts import judge_run
@@ -369,20 +369,6 @@ def _device() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     return f"CPU, {torch.get_num_threads()} threads"
-
-
-def show_examples(folder: Path, split: str, wanted: int, tokens: str, loss_on: str) -> Iterator[Record]:
-    """Yield a corpus' examples with their token pieces, each with whether training would learn it."""
-    if loss_on not in get_args(LossOn):
-        raise ValueError(f"loss_on: got {loss_on!r}, allowed {', '.join(get_args(LossOn))}")
-    tokenizer = task_tokenizer(tokens) if tokens in get_args(Numbers) else open_tokenizer(tokens)
-    for example in Corpus(folder).examples(split_named(split), wanted):
-        yield {
-            "prompt": example.prompt,
-            "completion": example.completion,
-            "meta": example.meta,
-            "tokens": learned_pieces(tokenizer, example.prompt, example.completion, loss_on == "text"),
-        }
 
 
 def open_to_write(name: str, context: int, precision: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -99,7 +99,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Print examples with token borders and the loss mask: what is learned from is marked beneath."""
-    from aritmo.experiment import show_examples
+    from aritmo.showing import show_examples
 
     for shown in show_examples(folder, split, count, tokens, loss_on):
         if json:
