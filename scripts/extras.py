@@ -38,7 +38,7 @@ ASKED: dict[str, list[str]] = {
 """The extras and what they ask for, those aside that only developers take."""
 LONG = ("gpt2-xl --init scratch", "--config docs/addition.yaml")
 """Parts of the README's commands that are left out: they want a GPU or a long time."""
-SHORTER = ("--steps 2000", "--steps 100")
+SHORTER = {"--corpus A --steps 2000": "--corpus A --steps 100", "--count 100000": "--count 2000"}
 """What stands in them, and what is run instead."""
 SERVERS = {"aritmo play": ask_sum, "tensorboard --logdir": ask_page, "trackio show": ask_page}
 TRAIN = "aritmo train --model tutor --corpus A --out NOTHING"
@@ -47,7 +47,7 @@ REFUSED = {
     f"{TRAIN} --adapter lora": "lora",
     **{f"{TRAIN} --track {name}": name for name in ("tensorboard", "trackio", "wandb")},
     "aritmo probe tutor --bits 4 --out NOTHING": "qlora",
-    "aritmo corpus export A --format lm-eval --out NOTHING && cd NOTHING && python -c 'import utils'": "lm-eval",
+    "aritmo corpus export A --format lm-eval --out NOTHING && cd NOTHING && python -c 'import utils; utils.load()'": "datasets",
     "aritmo export RUN --format gguf --out model.gguf": "gguf",
     "python -c 'import aritmo.bridges.inspect_ai'": "inspect",
     "python -c 'import aritmo.bridges.reasoning_gym'": "reasoning-gym",
@@ -74,7 +74,9 @@ def steps_of(extra: str) -> list[Step]:
         return [Step(["sh", "-c", "make api"])]
     if extra == "bare":
         found = [section for section in sections(ROOT / "README.md") if section.title in BARE]
-        lines = [words[-1].replace(*SHORTER) for section in found for words in section.commands()]
+        lines = [words[-1] for section in found for words in section.commands()]
+        for long, short in SHORTER.items():
+            lines = [line.replace(long, short) for line in lines]
         tried = [Step(["sh", "-c", line]) for line in lines if not any(part in line for part in LONG)]
         return tried + [Step(["sh", "-c", line], f"aritmo[{name}]") for line, name in REFUSED.items()]
     for page in PAGES:

@@ -1,5 +1,6 @@
 """``aritmo probe``: what models know of numbers as they are."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def probe(
     from aritmo.probes.endpoint import Manners
     from aritmo.probes.page import write_page
     from aritmo.probes.prompts import PROBES
-    from aritmo.probes.run import Asking, model_folders, probe_models
+    from aritmo.probes.run import Asking, probe_models
 
     asking = Asking(
         tuple(dict.fromkeys(probe or PROBES)), items, temperature, seed, bits, batch_size, tokenizer, chat,
@@ -73,8 +74,8 @@ def probe(
     try:
         probe_models(models or [], asking, out)
     except BaseException:
-        # What was answered is on the page, whatever came then.
-        if model_folders(out):
+        # What was answered, if anything, is on the page, whatever came then.
+        with suppress(ValueError):
             write_page(out)
         raise
     page, summaries = write_page(out)

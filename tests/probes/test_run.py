@@ -167,6 +167,15 @@ def test_wrong_use_is_one_sentence_and_leaves_nothing(words: list[str], said: st
     assert not out.exists()
 
 
+def test_what_stopped_it_is_told_where_nothing_was_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aritmo.probes.run.check_local", lambda name, tokenizer: None)
+    monkeypatch.setattr("aritmo.probes.run.Local", lambda name, *rest: Fake(name, stop_after=0))
+    result = run("a/short", "--out", str(tmp_path / "OUT"))
+    assert str(result.exception) == "the endpoint is down"
+
+
 def test_the_command_asks_an_address_keeps_what_it_said_and_goes_on(tmp_path: Path) -> None:
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
