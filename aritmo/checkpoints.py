@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -58,6 +59,8 @@ def save(
     partial = folder.with_name(folder.name + ".partial")
     for left in run.glob("checkpoints/*.partial"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
+    for link in run.glob(f"checkpoints/{BEST}.*link"):
+        link.unlink(missing_ok=True)
     try:
         partial.mkdir(parents=True)
         with quiet_transformers():
@@ -224,9 +227,10 @@ def _all(run: Path) -> list[Path]:
 
 
 def _link(link: Path, target: str) -> None:
-    """Make a link, or turn one, in one step."""
-    beside = link.with_name(f"{link.name}.link")
-    beside.unlink(missing_ok=True)
+    """Make a link, or turn one, in one step; all processes that resume a run may do so at once."""
+    if link.is_symlink() and link.readlink() == Path(target):
+        return
+    beside = link.with_name(f"{link.name}.{uuid4().hex}.link")
     beside.symlink_to(target)
     beside.replace(link)
     sync(link.parent)

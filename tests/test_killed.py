@@ -2,6 +2,7 @@
 
 import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_what_a_killed_save_left_behind_goes_with_the_next_one(tmp_path: Path) -
     left = tmp_path / "checkpoints" / "step-000007.partial"
     left.mkdir()
     (left / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "checkpoints" / "best.1f.link").symlink_to("step-000001")
     write(tmp_path, 2)
     assert names(tmp_path) == {"step-000001", "step-000002"}
 
@@ -117,6 +119,16 @@ def test_a_best_checkpoint_that_was_not_yet_linked_is_linked_on_resuming(
     assert best(tmp_path) == "step-000002"
     checkpoints.load(write(tmp_path, 3), model, optimizer)
     assert best(tmp_path) == "step-000002"
+
+
+def test_processes_that_resume_at_once_may_all_link_the_best(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    link = tmp_path / "checkpoints" / "best"
+    with ThreadPoolExecutor(8) as processes:
+        for step in ("step-000001", "step-000002") * 20:
+            list(processes.map(checkpoints._link, [link] * 8, [step] * 8))
+            assert link.readlink().name == step
+    assert names(tmp_path) == {"best"}
 
 
 def test_a_disk_that_is_full_at_the_tokenizer_is_one_sentence_too(tmp_path: Path) -> None:
