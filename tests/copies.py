@@ -1,6 +1,6 @@
 """Programs that need torch, each begun as a copy of one process that has imported it: at once, not in ten seconds.
 
-``python -m tests.copies`` is that process. It has one thread, computes nothing itself, and is told on its standard
+``python -m tests.copies`` is that process. It has one thread, trains nothing itself, and is told on its standard
 input what to do, a JSON line each; a copy becomes what ``python -m`` would begin, with its own output and signals.
 """
 
@@ -10,8 +10,10 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -107,9 +109,17 @@ def _become(what: dict[str, Any]) -> None:
 def main() -> None:
     # What Ctrl-C at a terminal is to do is up to the tests.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
 
     import aritmo.runs  # noqa: F401
+    from aritmo.models import quiet_transformers
+
+    # The first model that a process saves takes a tenth of a second for tables; copies have them already.
+    with TemporaryDirectory() as folder, torch.random.fork_rng(), quiet_transformers():
+        sizes = dict.fromkeys(("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), 1)
+        GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).save_pretrained(folder)
+    assert threading.active_count() == 1, "what has threads cannot be copied"
 
     for line in sys.stdin:
         what = json.loads(line)

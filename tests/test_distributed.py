@@ -38,7 +38,7 @@ WAYS = [(sharding, precision) for sharding in ("none", "full") for precision in 
 def make(dropout: float = 0.0) -> PreTrainedModel:
     torch.manual_seed(1)
     drops = dict.fromkeys(("attn_pdrop", "resid_pdrop", "embd_pdrop"), dropout)
-    return AutoModelForCausalLM.from_config(GPT2Config(**SIZES, **drops, n_layer=3, n_head=2))
+    return AutoModelForCausalLM.from_config(GPT2Config(**SIZES, **drops, n_layer=2, n_head=2))
 
 
 def run(folder: Path, batch: int, die_at: int = 0, dropout: float = 0.0, **given: Any) -> TrainingResult:

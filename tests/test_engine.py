@@ -29,13 +29,13 @@ ROWS, HELD_OUT = pack(TOKENIZER, EXAMPLES, 32), pack(TOKENIZER, [("99+1=", "100"
 SIZES = {"vocab_size": len(TOKENIZER), "bos_token_id": 0, "eos_token_id": 0}
 CONFIGS: dict[str, Callable[..., PretrainedConfig]] = {
     "gpt2": lambda drop: GPT2Config(
-        **SIZES, n_positions=32, n_embd=32, n_layer=3, n_head=2, attn_pdrop=drop, resid_pdrop=drop, embd_pdrop=drop
+        **SIZES, n_positions=32, n_embd=32, n_layer=2, n_head=2, attn_pdrop=drop, resid_pdrop=drop, embd_pdrop=drop
     ),
     "gptj": lambda drop: GPTJConfig(
-        **SIZES, n_positions=32, n_embd=32, n_layer=3, n_head=2, rotary_dim=8, attn_pdrop=drop, resid_pdrop=drop
+        **SIZES, n_positions=32, n_embd=32, n_layer=2, n_head=2, rotary_dim=8, attn_pdrop=drop, resid_pdrop=drop
     ),
     "llama": lambda _: LlamaConfig(
-        **SIZES, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=3,
+        **SIZES, max_position_embeddings=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=False,
     ),
 }  # fmt: skip
