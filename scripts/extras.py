@@ -42,12 +42,13 @@ SHORTER = {"--corpus A --steps 2000": "--corpus A --steps 100", "--count 100000"
 """What stands in them, and what is run instead."""
 SERVERS = {"aritmo play": ask_sum, "tensorboard --logdir": ask_page, "trackio show": ask_page}
 TRAIN = "aritmo train --model tutor --corpus A --out NOTHING"
+HARNESS = "aritmo corpus export A --format lm-eval --out NOTHING"
 REFUSED = {
     "aritmo play": "play",
     f"{TRAIN} --adapter lora": "lora",
     **{f"{TRAIN} --track {name}": name for name in ("tensorboard", "trackio", "wandb")},
     "aritmo probe tutor --bits 4 --out NOTHING": "qlora",
-    "aritmo corpus export A --format lm-eval --out NOTHING && cd NOTHING && python -c 'import utils; utils.load()'": "datasets",
+    f"{HARNESS} && cd NOTHING && python -c 'import utils; utils.load()'": "datasets",
     "aritmo export RUN --format gguf --out model.gguf": "gguf",
     "python -c 'import aritmo.bridges.inspect_ai'": "inspect",
     "python -c 'import aritmo.bridges.reasoning_gym'": "reasoning-gym",
