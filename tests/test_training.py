@@ -249,7 +249,7 @@ def test_wrong_use(tmp_path: Path) -> None:
 
 
 def test_config() -> None:
-    assert len(TrainingConfig.model_fields) <= 29
+    assert len(TrainingConfig.model_fields) <= 30
     for wrong in ({"stepz": 3}, {"steps": 0}, {"learning_rate": float("nan")}, {"schedule": "square"}):
         with pytest.raises(ValidationError):
             TrainingConfig(**wrong)  # type: ignore[arg-type]
