@@ -27,6 +27,8 @@ from aritmo.blocks import as_class
 Way = Literal["stream", "alone", "mask"]
 
 _ALONE, _STREAM = "aritmo_alone", "aritmo_stream"
+TRITON = find_spec("triton") is not None
+"""Whether kernels of our own can be built here, for a GPU."""
 _TAKES = inspect.signature(varlen_attn).parameters
 """What ``varlen_attn`` can be told: it differs between versions of torch."""
 
@@ -236,12 +238,15 @@ class _StreamedGPT2(GPT2Attention):  # type: ignore[misc]
         from aritmo.packed_attention import attend_packed
 
         assert attention_mask is not None
-        scale = self.head_dim**-0.5 if self.scale_attn_weights else 1.0
-        if self.scale_attn_by_inverse_layer_idx:
-            scale /= self.layer_idx + 1
         joined = self.c_attn(hidden_states).flatten(0, 1)
-        attended = attend_packed(joined, attention_mask[0, 0, 0], self.num_heads, scale)
+        attended = attend_packed(joined, attention_mask[0, 0, 0], self.num_heads, score_scale(self))
         return self.resid_dropout(self.c_proj(attended[None])), None
+
+
+def score_scale(attention: GPT2Attention) -> float:
+    """Return what the scores of a GPT-2's attention are multiplied by."""
+    scale: float = attention.head_dim**-0.5 if attention.scale_attn_weights else 1.0
+    return scale / (attention.layer_idx + 1) if attention.scale_attn_by_inverse_layer_idx else scale
 
 
 def own_attentions(model: PreTrainedModel) -> list[torch.nn.Module]:
@@ -273,7 +278,7 @@ def attention_of(model: PreTrainedModel, way: Way) -> Iterator[None]:
         elif way != "mask":
             stack.callback(model.set_attn_implementation, model.config._attn_implementation)
             model.set_attn_implementation(_STREAM if way == "stream" else _ALONE)
-        if way == "stream" and model.device.type == "cuda" and find_spec("triton"):
+        if way == "stream" and model.device.type == "cuda" and TRITON:
             import aritmo.packed_attention  # noqa: F401 -- a compiler has to find its operations registered
 
             attentions = [m for m in model.modules() if type(m) is GPT2Attention and not m.is_cross_attention]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +25,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from aritmo import checkpoints, distributed
-from aritmo.attention import attention_of, takes_streams
+from aritmo.attention import TRITON, attention_of, takes_streams
 from aritmo.batches import Batch, collate, collate_stream, isolate, limits_of
 from aritmo.blocks import arranged, blocks_of
 from aritmo.float8 import check_float8, in_float8
@@ -132,7 +131,7 @@ class Engine:
     def _fuses(self, device: torch.device) -> bool:
         """Return whether blocks are computed by our own kernels, which are there without compiling."""
         on = self.streams and not self.sharded and device.type == "cuda" and self.config.adapter == "none"
-        able = on and find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+        able = on and TRITON and torch.cuda.get_device_capability(device) >= (8, 0)
         return able and fits(self.model)
 
     def _compiles(self, device: torch.device) -> bool:

@@ -17,7 +17,7 @@ from torch.nn import Linear, Module
 from transformers.pytorch_utils import Conv1D
 
 from aritmo.blocks import as_class
-from aritmo.operands import E4M3, E5M2, MULTIPLE
+from aritmo.operands import E4M3, E5M2, MULTIPLE, times_in_eight_bits
 
 
 def check_float8(device: torch.device) -> None:
@@ -39,19 +39,6 @@ def to_float8(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return (x.float() / scale).clamp(-most, most).to(dtype), scale
 
 
-def multiply(a: Tensor, b: Tensor, scale: tuple[Tensor, Tensor], bias: Tensor | None, fast: bool) -> Tensor:
-    """Return ``a @ b`` in bf16; ``a`` (m, k) lies by rows and ``b`` (k, n) by columns.
-
-    ``fast`` sums with fewer bits where the card can. Off a GPU it is the same product in fp32.
-    """
-    if a.is_cuda:
-        return torch._scaled_mm(
-            a, b, scale_a=scale[0], scale_b=scale[1], bias=bias, out_dtype=torch.bfloat16, use_fast_accum=fast
-        )
-    product = (a.float() @ b.float()) * (scale[0] * scale[1])
-    return (product if bias is None else product + bias.float()).to(torch.bfloat16)
-
-
 class _Float8Product(torch.autograd.Function):
     """``x @ weight.T + bias``, and its gradients, with 8-bit operands.
 
@@ -65,7 +52,7 @@ class _Float8Product(torch.autograd.Function):
         across = w8.t().contiguous() if flipped else w8  # (n, k)
         ctx.save_for_backward(x8.t().contiguous(), x_scale, weight, w_scale)
         ctx.flipped, ctx.biased = flipped, bias is not None
-        return multiply(x8, across.t(), (x_scale, w_scale), bias, fast=True)
+        return times_in_eight_bits(x8, across, x_scale, w_scale, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -75,11 +62,11 @@ class _Float8Product(torch.autograd.Function):
         most = torch.finfo(E4M3).max
         w8 = (weight.float() / w_scale).clamp(-most, most).to(E4M3)
         along = w8 if ctx.flipped else w8.t().contiguous()  # (k, n)
-        by_x = multiply(g8, along.t(), (g_scale, w_scale), None, fast=False)
+        by_x = times_in_eight_bits(g8, along, g_scale, w_scale)
         if ctx.flipped:
-            by_weight = multiply(x8_t, g8_t.t(), (x_scale, g_scale), None, fast=False)
+            by_weight = times_in_eight_bits(x8_t, g8_t, x_scale, g_scale)
         else:
-            by_weight = multiply(g8_t, x8_t.t(), (g_scale, x_scale), None, fast=False)
+            by_weight = times_in_eight_bits(g8_t, x8_t, g_scale, x_scale)
         by_bias = gradients[0].sum(0, dtype=torch.float32).to(gradients[0].dtype) if ctx.biased else None
         return by_x, by_weight, by_bias, None
 

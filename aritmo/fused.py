@@ -99,9 +99,8 @@ def prepare(matrix: Tensor, dial: Dial | None) -> Operand:
 @torch.no_grad()
 def in_eight_bits(matrix: Tensor) -> Operand:
     """Return a matrix in e4m3, scaled by its own largest number."""
-    factor = torch.finfo(E4M3).max / torch.linalg.vector_norm(matrix, math.inf, dtype=torch.float32).clamp(
-        min=1e-12
-    )
+    largest = torch.linalg.vector_norm(matrix, math.inf, dtype=torch.float32)
+    factor = torch.finfo(E4M3).max / largest.clamp(min=1e-12)
     numbers = torch.stack((1 / factor, factor, torch.zeros_like(factor), torch.zeros_like(factor)))
     return prepare(matrix, Dial(numbers, E4M3, ready=True))
 

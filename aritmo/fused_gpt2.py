@@ -18,7 +18,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Attention, GPT2Block, GPT
 from transformers.pytorch_utils import Conv1D
 
 from aritmo import fused
-from aritmo.attention import Spans
+from aritmo.attention import Spans, score_scale
 from aritmo.operands import E4M3, E5M2, MULTIPLE, Dial, Dials, Operand, plain, times
 
 _MADE = (E4M3, E4M3, E4M3, E4M3, E5M2, E5M2, E5M2, E5M2)
@@ -99,18 +99,15 @@ class FusedGpt2:
 
     def __call__(self, input_ids: Tensor, position_ids: Tensor, attention_mask: Tensor, **_: Any) -> Tensor:
         """Return the hidden states (1, tokens, width) of a stream, as ``batches.collate_stream`` gives it."""
-        base, config = self._base, self._base.config
+        base = self._base
         borders = attention_mask[0, 0, 0]
         spans = Spans.of(borders, input_ids.shape[1])
         stream = base.drop(base.wte(input_ids) + base.wpe(position_ids))[0]
         eight = self.dials is not None and self.dials.ready and len(stream) % MULTIPLE == 0
         branch, drift = None, torch.zeros(stream.shape[1], device=stream.device)
         for number, block in enumerate(base.h):
-            attention = block.attn
-            scale = attention.head_dim**-0.5 if config.scale_attn_weights else 1.0
-            if config.scale_attn_by_inverse_layer_idx:
-                scale /= number + 1
-            told = Told(number, borders, spans, attention.num_heads, scale, block.ln_1.eps, self, eight)
+            heads, scale = block.attn.num_heads, score_scale(block.attn)
+            told = Told(number, borders, spans, heads, scale, block.ln_1.eps, self, eight)
             step = partial(_Block.apply, told)
             weights = Weights.of(block)
             if self._checkpointing and torch.is_grad_enabled():

@@ -76,10 +76,16 @@ def _turn(rows, columns, count, WIDTH: tl.constexpr, GROUPS: tl.constexpr, WORDS
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _note(value, dial):  # type: ignore[no-untyped-def]
+    """Remember the largest number of a tile that is 0 where nothing is there."""
+    tl.atomic_max(dial + 2, tl.max(tl.abs(value)))
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def put(value, where, mask, out, dial, most, KIND: tl.constexpr):  # type: ignore[no-untyped-def]
     """Write a tile of a matrix, in 8 bits where KIND is 2. KIND 1 and 2 note the largest number."""
     if KIND > 0:
-        tl.atomic_max(dial + 2, tl.max(tl.where(mask, tl.abs(value), 0.0)))
+        _note(tl.where(mask, value, 0.0), dial)
     if KIND == 2:
         value = tl.minimum(tl.maximum(value * tl.load(dial + 1), -most), most)
     tl.store(out + where, value.to(out.dtype.element_ty), mask=mask)
@@ -239,11 +245,27 @@ def _norm_backward(  # type: ignore[no-untyped-def]
         if KIND == 2:
             put(change, where, mask, out, dial, most, KIND)
         elif KIND == 1:
-            tl.atomic_max(dial + 2, tl.max(tl.abs(change)))
+            _note(change, dial)
     line = sums + program.to(tl.int64) * (3 * WIDTH) + columns
     tl.store(line, by_weight, mask=inside)
     tl.store(line + WIDTH, by_bias, mask=inside)
     tl.store(line + 2 * WIDTH, by_drift, mask=inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _tile(tokens, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return the columns of a tile of a matrix (tokens, WIDTH), its places, and which of them are there."""
+    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    mask = (rows < tokens)[:, None] & (columns < WIDTH)[None, :]
+    return columns, rows.to(tl.int64)[:, None] * WIDTH + columns[None, :], mask
+
+
+@triton.jit  # type: ignore[untyped-decorator,unused-ignore]
+def _shifted(hidden, bias, columns, where, mask, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return a tile of hidden states with their bias, in fp32."""
+    x = tl.load(hidden + where, mask=mask, other=0.0).to(tl.float32)
+    return x + tl.load(bias + columns, mask=columns < WIDTH, other=0.0).to(tl.float32)[None, :]
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
@@ -259,12 +281,8 @@ def _gelu(  # type: ignore[no-untyped-def]
     hidden, bias, out, dial, most, tokens,
     WIDTH: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    mask = (rows < tokens)[:, None] & (columns < WIDTH)[None, :]
-    where = rows.to(tl.int64)[:, None] * WIDTH + columns[None, :]
-    x = tl.load(hidden + where, mask=mask, other=0.0).to(tl.float32)
-    x += tl.load(bias + columns, mask=columns < WIDTH, other=0.0).to(tl.float32)[None, :]
+    columns, where, mask = _tile(tokens, WIDTH, ROWS, COLUMNS)
+    x = _shifted(hidden, bias, columns, where, mask, WIDTH)
     share, _ = _bent(x)
     put(x * share, where, mask, out, dial, most, KIND)
 
@@ -274,12 +292,8 @@ def _gelu_backward(  # type: ignore[no-untyped-def]
     given, hidden, bias, sums, out, dial, most, tokens,
     WIDTH: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    mask = (rows < tokens)[:, None] & (columns < WIDTH)[None, :]
-    where = rows.to(tl.int64)[:, None] * WIDTH + columns[None, :]
-    x = tl.load(hidden + where, mask=mask, other=0.0).to(tl.float32)
-    x += tl.load(bias + columns, mask=columns < WIDTH, other=0.0).to(tl.float32)[None, :]
+    columns, where, mask = _tile(tokens, WIDTH, ROWS, COLUMNS)
+    x = _shifted(hidden, bias, columns, where, mask, WIDTH)
     _, slope = _bent(x)
     change = slope * tl.load(given + where, mask=mask, other=0.0).to(tl.float32)
     line = sums + tl.program_id(1).to(tl.int64) * WIDTH + columns
@@ -292,15 +306,12 @@ def _prepare(  # type: ignore[no-untyped-def]
     matrix, out, dial, most, tokens,
     WIDTH: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    mask = (rows < tokens)[:, None] & (columns < WIDTH)[None, :]
-    where = rows.to(tl.int64)[:, None] * WIDTH + columns[None, :]
+    _, where, mask = _tile(tokens, WIDTH, ROWS, COLUMNS)
     value = tl.load(matrix + where, mask=mask, other=0.0).to(tl.float32)
     if KIND == 2:
         put(value, where, mask, out, dial, most, KIND)
     else:
-        tl.atomic_max(dial + 2, tl.max(tl.abs(value)))
+        _note(value, dial)
 
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]

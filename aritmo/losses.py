@@ -7,7 +7,6 @@ spot, so that they never exist whole (as in Liger kernel, Hsu et al. 2024, arXiv
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
+from aritmo.attention import TRITON
 from aritmo.batches import Batch
 
 CHUNK = 2048
@@ -23,8 +23,6 @@ CHUNK = 2048
 
 _MULTIPLE = 64
 """Tokens that the vocabulary is filled up to a multiple of: matrix units want even rows."""
-
-_TRITON = find_spec("triton") is not None
 
 CrossEntropy = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
@@ -67,9 +65,7 @@ class StreamLoss(torch.nn.Module):
     def __init__(self, model: PreTrainedModel, body: Callable[..., Tensor] | None = None) -> None:
         super().__init__()
         self.model, self.body = model, body
-        self._cross_entropy: CrossEntropy = (
-            _by_kernel if model.device.type == "cuda" and _TRITON else cross_entropy
-        )
+        self._cross_entropy: CrossEntropy = _by_kernel if model.device.type == "cuda" and TRITON else cross_entropy
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the summed loss of a batch, in nats."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,10 +12,9 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.activations import NewGELUActivation
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from aritmo.attention import own_attentions
+from aritmo.attention import TRITON, own_attentions
 
 _NAME = "aritmo_memory"
-_TRITON = find_spec("triton") is not None
 
 _SPARE = 32
 """Tokens of room that a cache layer sets aside at least when it grows."""
@@ -102,7 +100,7 @@ class Memory:
             cells[1, self._reading, :, :length] = value.to(cells.dtype)
             return _read(query, key, value, scale, window).transpose(1, 2)
         rows = len(query)
-        attend = _by_kernel if query.is_cuda and _TRITON else attend_plainly
+        attend = _by_kernel if query.is_cuda and TRITON else attend_plainly
         new = (query[:, :, 0], key[:, :, 0], value[:, :, 0])
         return attend(*new, cells[:, :rows], self._held[:rows], scale, window)[:, None]
 
