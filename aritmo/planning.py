@@ -17,8 +17,9 @@ _CONTEXT = 0.6 * GIB
 """What CUDA itself takes of a card (its context and the kernels loaded), outside torch's account."""
 _SPARE = 0.03
 """Share of a card left free, for the holes between torch's blocks."""
-_WORKSPACE, _CPU_WORKSPACE = 272 * 2**20, 64 * 2**20
-"""Scratch room of the library that multiplies matrices, and small buffers (on a GPU measured, for gpt2)."""
+_WORKSPACE, _WORKSPACE_BESIDE, _CPU_WORKSPACE = 272 * 2**20, 156 * 2**20, 64 * 2**20
+"""Scratch room of the library that multiplies matrices, and small buffers: on a GPU (measured, for gpt2), there
+with an adapter, and on a CPU."""
 _CHUNK = 2048
 """Places whose logits exist at once in the loss head of bf16 training (``aritmo.losses``)."""
 _PAGE = 2**24
@@ -239,30 +240,31 @@ def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulate
 def _parts(shape: Shape, mode: Mode, micro: int, context: int, accumulates: bool) -> dict[str, float]:
     trained, tokens, gradients = mode.trained(shape), micro * context, mode.gradients * mode.trained(shape)
     fused = mode.compiled or _fused(shape, mode)
-    block = tokens * kept_per_token(shape, fused, mode.element, mode.eight)
-    between = float(mode.element * tokens * shape.width)
-    # Gradients of a block's inside; and a base of few bits is spread out one matrix at a time.
-    at_work = 2 * between + 2.0 * mode.element * tokens * shape.inner
-    if mode.base < mode.rest:
-        at_work += mode.rest * max(inputs * outputs for inputs, outputs in shape.matrices)
+    kept = float(tokens * kept_per_token(shape, fused, mode.element, mode.eight))
+    between, inner = float(mode.element * tokens * shape.width), float(mode.element * tokens * shape.inner)
+    # When the gradients of a block's inside are there, what its last product read is gone.
+    block, at_work = kept - inner, 2 * between + 2 * inner
     head = _head_bytes(shape, mode, tokens)
-    kept = between * shape.layers if mode.checkpointing else block * shape.layers
+    kept = (between if mode.checkpointing else kept) * shape.layers
     if mode.base == 1:
         kept += tokens * shape.layers * _held_per_token(shape)
-    live = block + at_work if mode.checkpointing else at_work
-    # The stream around the last norm, what of it bears loss, and the gradient of that.
-    begins = {"activations": kept + max(live - head, 0.0), "loss head": 4 * between + head}
+    # The head's turn: the stream around the last norm, what of it bears loss, and the gradient of that. After it
+    # the last block's.
+    begins = {"activations": kept, "loss head": 4 * between + head}
+    if (live := 2 * between + at_work + (block if mode.checkpointing else 0.0)) > begins["loss head"]:
+        begins = {"activations": kept + live, "loss head": 0.0}
     first = gradients if accumulates else 0.0 if mode.rank else mode.gradients * shape.embedding
     last = 2 * between + max(block + at_work, 0.0 if mode.rank else mode.element * shape.embedding)
     step = min(_PAGE, trained) * (6.0 if mode.compiled else 40.0)
     begins = {"gradients": first, **begins}
     ends = {"gradients": gradients, "activations": max(last, step), "loss head": 0.0}
+    on_gpu = float(_WORKSPACE_BESIDE if mode.rank else _WORKSPACE)
     return {
         "weights": mode.weights(shape),
         "master weights": mode.master * trained,
         "moments": mode.moments * trained,
         **max(begins, ends, key=lambda parts: sum(parts.values())),
-        "workspace": float(_CPU_WORKSPACE if mode.element == 4 else _WORKSPACE),
+        "workspace": on_gpu if mode.element == 2 else float(_CPU_WORKSPACE),
     }
 
 

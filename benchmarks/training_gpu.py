@@ -9,20 +9,24 @@ The modes:
 
     ours, float8    the engine of ``aritmo train``; its blocks in bf16, or their products in 8 bits
     lean            the same with 6 bytes a parameter and gradient checkpointing; ``--limit 16`` gives it 16 GiB
-    lora, qlora     an adapter of rank 16 on every matrix of a base in bf16, or in 4 bits; gradient checkpointing
+    lora            an adapter of rank 16 on every matrix of a base in bf16; gradient checkpointing
+    lora8, qlora    the same on a base in 8 or in 4 bits
     fp32            the engine without bf16: what learning is compared with
     report          the report's recipe: fp16 autocast over fp32 weights, eager attention, gradient checkpointing,
                     dropout, rows glued without masks, so with less work than ours
     trainer         transformers' Trainer: bf16 autocast, SDPA, torch.compile, fused AdamW; rows glued likewise
+    trl             TRL's SFTTrainer with the same settings and rows; it makes no logits of a whole batch
 
-With ``--loss N`` it prints instead how N equal updates learn: the modes, the fp32 reference, and that reference
-with other micro-batches, which differs by rounding alone and so says what noise is. With ``--profile`` it prints
+With ``--loss N`` it prints instead how N equal updates learn: the modes and the fp32 reference, and each with its
+micro-batches halved, which differs by rounding alone and so says what noise is. With ``--profile`` it prints
 instead which kernels take the time of an update. Needs torch, transformers,
-accelerate, pydantic and, for lora, peft. Where aritmo is not installed, run it with PYTHONPATH=. from the root.
+accelerate, pydantic and, for an adapter, peft, for trl trl. Where aritmo is not installed, run it with
+PYTHONPATH=. from the root.
 """
 
 import argparse
 import gc
+import itertools
 import json
 import random
 import resource
@@ -48,7 +52,7 @@ from benchmarks.memory_gpu import in_bits
 
 GIB = 2**30
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-MODES = ("ours", "float8", "lean", "lora", "qlora", "fp32", "report", "trainer")
+MODES = ("ours", "float8", "lean", "lora", "lora8", "qlora", "fp32", "report", "trainer", "trl")
 TOKENIZER = digit_tokenizer(("STEP", "carry"))
 RATE = 3e-4
 
@@ -63,6 +67,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=10, help="that are timed")
     parser.add_argument("--warm", type=int, default=3, help="updates before")
     parser.add_argument("--dropout", type=float, help="0 where it is not given, but 0.1 for report")
+    parser.add_argument("--rate", type=float, default=RATE, help="at which is learned")
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     parser.add_argument("--host", action="store_true", help="make the weights in host memory, as a load does")
@@ -91,7 +96,7 @@ def measure(args: argparse.Namespace, mode: str) -> dict[str, Any]:
         torch.cuda.set_per_process_memory_fraction(args.limit * GIB / whole)
     rows = texts((args.warm + args.updates) * args.batch * args.accumulate, args.context)
     model, began = make(args, mode), time.monotonic()
-    clock = _trainer(args, model, rows) if mode == "trainer" else _updates(args, mode, model, rows)
+    clock = _trainer(args, mode, model, rows) if mode in ("trainer", "trl") else _updates(args, mode, model, rows)
     ends, micros = zip(*clock, strict=True)
     seconds = (ends[-1] - ends[args.warm - 1]) / args.updates
     taken = np.concatenate([_rows(args, rows, step) for step in range(args.warm, args.warm + args.updates)])
@@ -114,25 +119,28 @@ def measure(args: argparse.Namespace, mode: str) -> dict[str, Any]:
 
 
 def compare(args: argparse.Namespace) -> dict[str, Any]:
-    """Return how modes learn beside fp32: mean losses of the last fifth of the updates, and what differs."""
+    """Return how modes learn beside fp32: mean losses of the last fifth of the updates, and what differs.
+
+    Distances from fp32 are means over the later half of the updates; at first every run goes its own way.
+    """
     rows = texts(args.loss * args.batch * args.accumulate, args.context)
     halved = argparse.Namespace(**{**vars(args), "batch": args.batch // 2, "accumulate": 2 * args.accumulate})
     runs = {}
-    planned = [(mode, mode, args) for mode in args.mode]
-    for name, how, given in (*planned, ("fp32", "fp32", args), ("fp32, micro-batches halved", "fp32", halved)):
-        made = Engine(make(given, how), config(given, how), rows, texts(0, args.context))
+    for mode, part in itertools.product(dict.fromkeys([*args.mode, "fp32"]), ("", ", micro-batches halved")):
+        name, given = mode + part, halved if part else args
+        made = Engine(make(given, mode), config(given, mode), rows, texts(0, args.context))
         runs[name] = [float(loss) for loss in _learn(given, made, rows, args.loss)]
-        print(name, fmean(runs[name][-max(args.loss // 5, 1) :]), file=sys.stderr, flush=True)
+        print(name, *(round(loss, 4) for loss in runs[name]), file=sys.stderr, flush=True)
         del made
         gc.collect()
         torch._dynamo.reset()
-    late = -max(args.loss // 5, 1)
-    reference = runs["fp32"]
+    late, half, reference = -max(args.loss // 5, 1), args.loss // 2, runs["fp32"]
     return {
-        "model": args.model, "device": _device(), "updates": args.loss,
+        "model": args.model, "device": _device(), "updates": args.loss, "rate": args.rate,
+        "highest_after_5th": {name: round(max(losses[5:], default=0.0), 2) for name, losses in runs.items()},
         "mean_of_last": {name: round(fmean(losses[late:]), 5) for name, losses in runs.items()},
         "mean_distance": {
-            name: round(fmean(abs(a - b) for a, b in zip(losses, reference, strict=True)), 5)
+            name: round(fmean(abs(a - b) for a, b in zip(losses[half:], reference[half:], strict=True)), 5)
             for name, losses in runs.items() if losses is not reference
         },
         "every_20th": {name: [round(loss, 4) for loss in losses[::20]] for name, losses in runs.items()},
@@ -192,8 +200,8 @@ def make(args: argparse.Namespace, mode: str) -> PreTrainedModel:
     for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop"):
         setattr(chosen, name, dropout(args, mode))
     torch.manual_seed(1)
-    if mode == "qlora":
-        return add_adapter(in_bits(chosen, 4, DEVICE), 16, args.model, 1)
+    if mode in ("lora8", "qlora"):
+        return add_adapter(in_bits(chosen, 8 if mode == "lora8" else 4, DEVICE), 16, args.model, 1)
     with torch.device("cpu" if args.host else DEVICE):
         how = {"attn_implementation": "eager"} if mode == "report" else {}
         dtype = torch.bfloat16 if mode == "lora" else torch.float32
@@ -203,14 +211,15 @@ def make(args: argparse.Namespace, mode: str) -> PreTrainedModel:
 
 def config(args: argparse.Namespace, mode: str) -> TrainingConfig:
     """Return the settings with which ``aritmo train`` does a mode."""
-    eager = args.eager or mode in ("fp32", "lora", "qlora", "report") or DEVICE.type == "cpu"
+    adapted = mode in ("lora", "lora8", "qlora")
+    eager = args.eager or adapted or mode in ("fp32", "report") or DEVICE.type == "cpu"
     return TrainingConfig(
         model=args.model, context=args.context, batch_size=args.batch, gradient_accumulation=args.accumulate,
-        steps=10**6, learning_rate=RATE, loss_on="text", weight_decay=0.01,
+        steps=10**6, learning_rate=args.rate, loss_on="text", weight_decay=0.01,
         precision="no" if mode == "fp32" else "fp16" if mode == "report" else "bf16",
         compile="off" if eager else "on", float8=mode == "float8",
-        optimizer="lean" if mode == "lean" else "adamw", adapter="lora" if mode in ("lora", "qlora") else "none",
-        checkpointing=args.checkpointing or mode in ("lean", "lora", "qlora"),
+        optimizer="lean" if mode == "lean" else "adamw", adapter="lora" if adapted else "none",
+        checkpointing=args.checkpointing or adapted or mode == "lean",
     )  # fmt: skip
 
 
@@ -223,7 +232,7 @@ def _learn(args: argparse.Namespace, made: Engine, rows: Packed, updates: int) -
     with made.running():
         for step in range(updates):
             chosen = _rows(args, rows, step)
-            made.set_rate(RATE * min(1.0, (step + 1) / 20))
+            made.set_rate(args.rate * min(1.0, (step + 1) / 20))
             made.train()
             loss, _ = made.learn(rows, chosen, int(rows.trained[chosen].sum()), step)
             made.prefetch(rows, _rows(args, rows, step + 1))
@@ -249,7 +258,7 @@ def _report(args: argparse.Namespace, model: PreTrainedModel, rows: Packed, upda
     """Train as the report did, but for offloading to the host, which an 80 GB card does not need."""
     model.to(DEVICE).train()
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.rate, fused=True)
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=DEVICE.type == "cuda")
     half = torch.float16 if DEVICE.type == "cuda" else torch.bfloat16
     for step in range(updates):
@@ -266,8 +275,8 @@ def _report(args: argparse.Namespace, model: PreTrainedModel, rows: Packed, upda
         yield _now()
 
 
-def _trainer(args: argparse.Namespace, model: PreTrainedModel, rows: Packed) -> list[tuple[float, int]]:
-    """Train with transformers' Trainer and return when each update ended."""
+def _trainer(args: argparse.Namespace, mode: str, model: PreTrainedModel, rows: Packed) -> list[tuple[float, int]]:
+    """Train with transformers' Trainer, or TRL's, and return when each update ended."""
     import tempfile
 
     from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -283,15 +292,26 @@ def _trainer(args: argparse.Namespace, model: PreTrainedModel, rows: Packed) -> 
     order = np.concatenate([_rows(args, rows, step) for step in range(updates)])
     data = [{"input_ids": tokens, "labels": tokens} for tokens in rows.tokens[order].tolist()]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder, max_steps=updates, per_device_train_batch_size=args.batch,
-            gradient_accumulation_steps=args.accumulate, learning_rate=RATE, optim="adamw_torch_fused",
-            weight_decay=0.01, max_grad_norm=1.0, bf16=True, tf32=None,
-            torch_compile=DEVICE.type == "cuda" and not args.eager, gradient_checkpointing=args.checkpointing,
-            logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True,
-            use_cpu=DEVICE.type == "cpu", dataloader_num_workers=0,
-        )  # fmt: skip
-        trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[Clock()])
+        settings = {
+            "output_dir": folder, "max_steps": updates, "per_device_train_batch_size": args.batch,
+            "gradient_accumulation_steps": args.accumulate, "learning_rate": args.rate, "weight_decay": 0.01,
+            "optim": "adamw_torch_fused", "max_grad_norm": 1.0, "bf16": True, "tf32": None,
+            "torch_compile": DEVICE.type == "cuda" and not args.eager,
+            "gradient_checkpointing": args.checkpointing,
+            "logging_strategy": "no", "save_strategy": "no", "report_to": [], "disable_tqdm": True,
+            "use_cpu": DEVICE.type == "cpu", "dataloader_num_workers": 0,
+        }  # fmt: skip
+        if mode == "trl":
+            from datasets import Dataset
+            from trl import SFTConfig, SFTTrainer
+
+            trainer = SFTTrainer(
+                model=model, args=SFTConfig(**settings, max_length=args.context), callbacks=[Clock()],
+                train_dataset=Dataset.from_list(data), processing_class=TOKENIZER,
+            )  # fmt: skip
+        else:
+            given = TrainingArguments(**settings)
+            trainer = Trainer(model=model, args=given, train_dataset=data, callbacks=[Clock()])
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return ends
