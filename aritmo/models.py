@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from aritmo.adapters import add_adapter, base_of, check_extra, is_adapter, put_on, quantised
 from aritmo.files import check_name, read_bounded, size
+from aritmo.hub import local_only, not_there
 from aritmo.numbers.randomness import seed_of
 from aritmo.screen import first_line
 from aritmo.shipped import SHIPPED, shipped_folder
@@ -306,13 +307,13 @@ def _check_named(folder: Path) -> None:
 
 def _config(name: str, source: str) -> PretrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, local_files_only=local_only(source))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         if Path(source).is_dir():
             raise ValueError(
                 f"the config.json of model {name} is not one that transformers knows ({first_line(error)})"
             ) from error
-        raise _unreachable(name) from error
+        raise not_there(name, source) from error
     attention = getattr(config, "_attn_implementation", None)
     if attention is not None and attention not in _ATTENTION:
         raise ValueError(
@@ -329,7 +330,7 @@ def _config(name: str, source: str) -> PretrainedConfig:
 
 def _tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local_only(source))
     except Exception as error:  # the tokenizers library raises bare Exception
         raise ValueError(
             f"model {name} has no tokenizer that can be read beside its weights ({first_line(error)}); "
@@ -351,6 +352,7 @@ def _weights(
                 ignore_mismatched_sizes=True,
                 use_safetensors=True,
                 trust_remote_code=False,
+                local_files_only=local_only(source),
                 output_loading_info=True,
             )
     except SafetensorError as error:
@@ -362,7 +364,7 @@ def _weights(
             raise ValueError(
                 f"the weights of model {name} do not fit its config.json ({first_line(error)}); fetch both again"
             ) from error
-        raise _unreachable(name) from error
+        raise not_there(name, source) from error
     _check_complete(name, loading)
     return model
 
@@ -375,10 +377,3 @@ def _check_complete(name: str, loading: dict[str, Any]) -> None:
                 f"the weights of model {name} lack {len(found):,} of the tensors that its config.json "
                 f"asks for, such as {found[0]}; fetch them again"
             )
-
-
-def _unreachable(name: str) -> ValueError:
-    return ValueError(
-        f"model {name} could not be had from the Hub as safetensors: there is no such model, it is not "
-        "public, or there is no network; check the name or give a folder"
-    )

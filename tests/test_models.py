@@ -122,7 +122,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(folder: Path, how: str, sen
         ("./there/is/none", "no folder of that name"),
         (
             "nobody/nothing",
-            "model nobody/nothing could not be had from the Hub .* check the name or give a folder",
+            "model nobody/nothing could not be had from the Hub .*HF_HUB_OFFLINE.* or give a folder",
         ),
         ("gpt-j-6b", "model gpt-j-6b could not be had from the Hub"),
         ("tiny", "tiny has no tokenizer of its own"),
