@@ -76,7 +76,7 @@ def two(started: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_processes(task: str, tmp_path: Path) -> None:
-    config = CorpusConfig(task=task, count=9000, seed=1, text=True, below=3000)
+    config = CorpusConfig(task=task, count=6000, seed=1, text=True, below=3000)
     alone = build_corpus(config, tmp_path / "alone", workers=0)
     build_corpus(config, tmp_path / "two", workers=2)
     other = build_corpus(config.model_copy(update={"seed": 2}), tmp_path / "other", workers=0)

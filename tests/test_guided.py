@@ -178,7 +178,7 @@ def test_bare_the_same_model_writes_none() -> None:
 
 def test_what_is_drawn_follows_the_model_among_what_is_allowed() -> None:
     """The first token: frequencies against the softmax over the allowed tokens alone."""
-    name, prompt, count = "digits", "Matrix with centre 359\n", 3_000
+    name, prompt, count = "digits", "Matrix with centre 359\n", 1_500
     model, tokenizer = _model(name), _tokenizer(name)
     (allowed,) = stacked([_guide(name).begin(prompt)]).tolist()
     with torch.inference_mode():

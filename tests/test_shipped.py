@@ -120,7 +120,7 @@ def test_the_tutor_writes_every_step_of_the_reports_sums() -> None:
 def test_the_tutor_writes_the_same_in_transformers() -> None:
     """Each token is the likeliest after those before it, which makes the text the greedy one."""
     rng = random.Random(12)
-    sums = [(rng.randrange(10**a), rng.randrange(10**b)) for a, b in ((12, 12), (12, 3), (1, 8), (3, 2))]
+    sums = [(rng.randrange(10**a), rng.randrange(10**b)) for a, b in ((12, 12), (1, 8), (3, 2))]
     prompts = [TASKS["addition"].prompt(Sum(*numbers), "tutorial") for numbers in sums]
     texts = [record["text"] for record in asked(sums, "tutorial")]
     model, tokenizer = open_model("tutor", context=2)

@@ -36,11 +36,17 @@ def browser(served: Served) -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def visitor(browser: Any) -> Any:
+    """Return one who comes with a keyboard again and again, and so has the page's files by now."""
+    return browser.new_context(viewport={"width": 1100, "height": 900}, locale="en-GB")
+
+
 class Page:
     """The page in a browser, as someone uses it. ``said`` and ``asked`` are what it logs and fetches."""
 
-    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
-        self.tab = browser.new_page(**({"viewport": {"width": 1100, "height": 900}, "locale": "en-GB"} | settings))
+    def __init__(self, opener: Any, url: str, **settings: Any) -> None:
+        self.tab = opener.new_page(**settings)
         self.tab.set_default_timeout(SLOW)
         self.said: list[str] = []
         self.asked: list[str] = []
@@ -69,8 +75,8 @@ class Page:
 
 
 @pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Page]:
-    page = Page(browser, f"{served.url}/?en")
+def page(visitor: Any, served: Served) -> Iterator[Page]:
+    page = Page(visitor, f"{served.url}/?en")
     yield page
     page.tab.close()
     assert page.said == []
@@ -118,12 +124,12 @@ def test_primes_tokens_and_the_judge(page: Page) -> None:
     page.shows("fool", "not prime: 60 in row 2, column 2")
 
 
-def test_nothing_in_a_text_is_run(browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_in_a_text_is_run(visitor: Any, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def evil(*_: Any) -> Iterator[str]:
         yield f"STEP 1\n{EVIL}\n\x1b[2J"
 
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", evil)
-    page = Page(browser, f"{served.url}/?en")
+    page = Page(visitor, f"{served.url}/?en")
     page.ask("add_button")
     page.shows("add", "onerror")
     page.shows("add", "\\x1b[2J")
@@ -169,11 +175,11 @@ def test_the_language_is_switched_by_a_link(page: Page) -> None:
 
 @pytest.mark.parametrize("leave", ["close", "stop"])
 def test_who_leaves_or_stops_ends_the_writing(
-    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch, leave: str
+    visitor: Any, served: Served, monkeypatch: pytest.MonkeyPatch, leave: str
 ) -> None:
     writer = Watched()
     monkeypatch.setattr(served.desk.adders["steps"].writer.__class__, "stream", writer.stream)
-    page = Page(browser, f"{served.url}/?en")
+    page = Page(visitor, f"{served.url}/?en")
     page.ask("add_button")
     page.shows("add", "STEP 1")
     assert writer.now == 1
@@ -187,10 +193,10 @@ def test_who_leaves_or_stops_ends_the_writing(
 
 
 def test_one_who_comes_when_all_are_busy_is_told_so(
-    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+    visitor: Any, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served.playground.blocks._queue, "max_size", 0)
-    page = Page(browser, f"{served.url}/?en")
+    page = Page(visitor, f"{served.url}/?en")
     page.ask("add_button")
     page.tab.get_by_text(re.compile("busy")).first.wait_for()
     page.tab.close()
