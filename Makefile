@@ -16,7 +16,7 @@ test-tools: ## the bridges to other tools against the real libraries, in an envi
 	@$(SETUP) test-tools .venv-tools
 	@OMP_NUM_THREADS=1 .venv-tools/bin/pytest -n auto --dist worksteal tests/bridges
 
-test-extras: ## each extra alone in a fresh environment, and there what its page says: about half an hour
+test-extras: ## each extra alone in a fresh environment, and there what its page says: about fifty minutes
 	@$(SETUP)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m scripts.extras
 
