@@ -4,6 +4,9 @@
 
 SETUP := sh scripts/setup.sh
 
+# Tests start hundreds of processes, each of which would compile aritmo anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 run: ## build corpora, train, write, judge, report: about five minutes, no GPU
 	@$(SETUP)
 	@.venv/bin/aritmo run

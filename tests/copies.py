@@ -4,6 +4,7 @@
 input what to do, a JSON line each; a copy becomes what ``python -m`` would begin, with its own output and signals.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -120,6 +121,8 @@ def main() -> None:
         sizes = dict.fromkeys(("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"), 1)
         GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).save_pretrained(folder)
     assert threading.active_count() == 1, "what has threads cannot be copied"
+    gc.collect()
+    gc.freeze()  # so that no copy goes through what it has not made
 
     for line in sys.stdin:
         what = json.loads(line)

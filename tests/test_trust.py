@@ -22,6 +22,7 @@ ELSEWHERE = {
     "any command at any moment": "test_unfinished.py, test_workers.py and test_files.py",
     "training killed": "test_killed.py",
     "a page that is exposed": "play/test_serving.py",
+    "every Python": "the row «same bytes», in the Python that runs it",
 }
 """Rows whose small version would take long, and the tests that try the same."""
 

@@ -47,30 +47,17 @@ SAMPLES: dict[str, Asked] = {
 }
 
 
-_SLOW = {
-    *("squares listing", "squares tutorial", "squares of many orders", "squares, each nest once"),
-    *("addition in chunks", "squares", "squares, by a seed", "squares of order 5", "tutor"),
-}
-
-
-def hashes(workers: int, quick: bool = False) -> dict[str, str]:
-    """Return the hash of each thing by its name. Corpora of several chunks are built by so many processes.
-
-    ``quick`` leaves out what takes more than a second.
-    """
+def hashes(workers: int) -> dict[str, str]:
+    """Return the hash of each thing by its name. Corpora of several chunks are built by so many processes."""
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, told in CORPORA.items():
-            if quick and name in _SLOW:
-                continue
             config = CorpusConfig(**{"count": COUNT, "seed": 5, **told})
             corpus = build_corpus(config, Path(folder) / name, workers if config.count > COUNT else 0)
             found[f"corpus {name}"] = _hash(_examples(corpus))
             if told.get("style") is not None:
                 found[f"verdicts {name}"] = _hash(_verdicts(corpus))
     for name, (task, lines, told) in SAMPLES.items():
-        if quick and name in _SLOW:
-            continue
         found[f"samples {name}"] = _hash(ask(task, [Line("", line) for line in lines], **told))
     return found
 
