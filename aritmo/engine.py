@@ -35,6 +35,7 @@ from aritmo.losses import LossHead, StreamLoss
 from aritmo.packing import Packed
 from aritmo.pages import PagedAdamW, groups_of
 from aritmo.screen import show
+from aritmo.shapes import WORTH_COMPILING
 from aritmo.utilisation import flops_per_token
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
 Precision = Literal["no", "bf16", "fp16"]
 Rows = NDArray[np.int64]
-
-ENOUGH = 1e16
-"""FLOP of a whole training for which compiling is worth its time: about a minute of an H100 without it."""
 
 _BETAS = (0.9, 0.95)
 _BUCKET = 100
@@ -138,7 +136,7 @@ class Engine:
         config = self.config
         if config.compile == "auto":
             tokens = config.steps * config.gradient_accumulation * config.batch_size * config.context
-            enough = tokens * flops_per_token(self.model, config.context) >= ENOUGH
+            enough = tokens * flops_per_token(self.model, config.context) >= WORTH_COMPILING
             return self.streams and device.type == "cuda" and config.adapter == "none" and enough
         return self.streams and config.compile == "on"
 

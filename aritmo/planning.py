@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aritmo.cards import Card
-from aritmo.shapes import Shape
+from aritmo.shapes import WORTH_COMPILING, Shape
 
 GIB = 2**30
 
@@ -24,8 +24,6 @@ _CHUNK = 2048
 """Places whose logits exist at once in the loss head of bf16 training (``aritmo.losses``)."""
 _PAGE = 2**24
 """Parameters that the optimizer changes at once in bf16 training (``aritmo.pages``)."""
-_ENOUGH = 200
-"""Micro-batches from which training compiles (``aritmo.engine``)."""
 _PROCESS = 2.5 * GIB
 """Host memory of a process with torch and CUDA, before any model."""
 _CPU_PROCESS = 0.6 * GIB
@@ -305,7 +303,7 @@ def host_parts(shape: Shape, mode: Mode, gpu: bool) -> dict[str, float]:
 
 def fit(shape: Shape, mode: Mode, work: Work, device: Device) -> Fit:
     """Return how a mode does on a device: with the largest micro-batch that fits, else with 1."""
-    if work.steps < _ENOUGH:
+    if work.tokens * shape.flops(work.context) < WORTH_COMPILING:
         mode = replace(mode, compiled=False)
     speed = None
     if device.peak is not None:

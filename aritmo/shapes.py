@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 Kind = Literal["gpt2", "gptj", "llama"]
 
+WORTH_COMPILING = 1e16
+"""FLOP of a whole training for which compiling is worth its time: about a minute of an H100 without it."""
+
 _LIKE_LLAMA = {"llama", "mistral", "qwen2", "qwen3"}
 _BIASED = {"qwen2"}
 """Models like Llama whose queries, keys and values have biases."""

@@ -139,6 +139,9 @@ def test_time_follows_from_the_work_and_the_card() -> None:
     assert half.seconds == pytest.approx(full.seconds * 989 / 312)
     short = plan(XL, replace(WORK, steps=10), card("H100"))[0]
     assert not short.mode.compiled
+    # It is the work that makes compiling worth its time (aritmo.engine), not the number of updates.
+    assert full.mode.compiled
+    assert not plan(KNOWN_SHAPES["gpt2"], WORK, card("H100"))[0].mode.compiled
     assert short.parts["activations"] > 1.5 * full.parts["activations"]
     unknown = plan(XL, WORK, Device.of_card(None, 16))[0]
     assert (unknown.seconds, unknown.tokens_per_second) == (None, None)
