@@ -2,6 +2,7 @@
 
 import ssl
 from functools import cache
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -20,11 +21,11 @@ def local_only(source: str) -> bool:
     return Path(source).is_dir() or constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
 
 
-def not_there(name: str, source: str) -> ValueError:
+def not_there(name: str) -> ValueError:
     """Return the error for a model that neither the Hub nor an earlier download has."""
     if constants.HF_HUB_OFFLINE:
         why = "no earlier download lies here, and HF_HUB_OFFLINE forbids another; unset it"
-    elif local_only(source):
+    elif not _answers(constants.ENDPOINT):
         why = f"{constants.ENDPOINT} does not answer, and no earlier download lies here; check the network"
     else:
         why = "there is no such model, or it is not public; check the name"
@@ -41,5 +42,5 @@ def _answers(endpoint: str) -> bool:
     except URLError as error:
         # Which certificates are trusted is a matter of the Hub's library, which has settings for that.
         return isinstance(error.reason, ssl.SSLError)
-    except (OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return False

@@ -313,7 +313,7 @@ def _config(name: str, source: str) -> PretrainedConfig:
             raise ValueError(
                 f"the config.json of model {name} is not one that transformers knows ({first_line(error)})"
             ) from error
-        raise not_there(name, source) from error
+        raise not_there(name) from error
     attention = getattr(config, "_attn_implementation", None)
     if attention is not None and attention not in _ATTENTION:
         raise ValueError(
@@ -364,7 +364,7 @@ def _weights(
             raise ValueError(
                 f"the weights of model {name} do not fit its config.json ({first_line(error)}); fetch both again"
             ) from error
-        raise not_there(name, source) from error
+        raise not_there(name) from error
     _check_complete(name, loading)
     return model
 

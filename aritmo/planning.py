@@ -238,12 +238,12 @@ def parts_at_peak(shape: Shape, mode: Mode, micro: int, context: int, accumulate
 def _parts(shape: Shape, mode: Mode, micro: int, context: int, accumulates: bool) -> dict[str, float]:
     trained, tokens, gradients = mode.trained(shape), micro * context, mode.gradients * mode.trained(shape)
     fused = mode.compiled or _fused(shape, mode)
-    kept = float(tokens * kept_per_token(shape, fused, mode.element, mode.eight))
+    one = float(tokens * kept_per_token(shape, fused, mode.element, mode.eight))
     between, inner = float(mode.element * tokens * shape.width), float(mode.element * tokens * shape.inner)
     # When the gradients of a block's inside are there, what its last product read is gone.
-    block, at_work = kept - inner, 2 * between + 2 * inner
+    block, at_work = one - inner, 2 * between + 2 * inner
     head = _head_bytes(shape, mode, tokens)
-    kept = (between if mode.checkpointing else kept) * shape.layers
+    kept = (between if mode.checkpointing else one) * shape.layers
     if mode.base == 1:
         kept += tokens * shape.layers * _held_per_token(shape)
     # The head's turn: the stream around the last norm, what of it bears loss, and the gradient of that. After it

@@ -43,7 +43,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, PretrainedConfig, Pre
 
 from aritmo.adapters import add_adapter
 from aritmo.engine import Engine
-from aritmo.models import known_config
+from aritmo.models import known_config, set_dropout
 from aritmo.packing import Packed, pack
 from aritmo.tokens import digit_tokenizer
 from aritmo.training import TrainingConfig, rows_of_update
@@ -54,6 +54,8 @@ GIB = 2**30
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MODES = ("ours", "float8", "lean", "lora", "lora8", "qlora", "fp32", "report", "trainer", "trl")
 TOKENIZER = digit_tokenizer(("STEP", "carry"))
+ADAPTED = {"lora": 16, "lora8": 8, "qlora": 4}
+"""The modes with an adapter, and the bits of its base."""
 RATE = 3e-4
 
 
@@ -197,21 +199,22 @@ def make(args: argparse.Namespace, mode: str) -> PreTrainedModel:
         else known_config(args.model)
     )
     chosen.bos_token_id = chosen.eos_token_id = 0
-    for name in ("attn_pdrop", "resid_pdrop", "embd_pdrop"):
-        setattr(chosen, name, dropout(args, mode))
+    bits = ADAPTED.get(mode)
     torch.manual_seed(1)
-    if mode in ("lora8", "qlora"):
-        return add_adapter(in_bits(chosen, 8 if mode == "lora8" else 4, DEVICE), 16, args.model, 1)
-    with torch.device("cpu" if args.host else DEVICE):
-        how = {"attn_implementation": "eager"} if mode == "report" else {}
-        dtype = torch.bfloat16 if mode == "lora" else torch.float32
-        model = AutoModelForCausalLM.from_config(chosen, dtype=dtype, **how)
-    return add_adapter(model, 16, args.model, 1) if mode == "lora" else model
+    if bits in (4, 8):
+        model = in_bits(chosen, bits, DEVICE)
+    else:
+        with torch.device("cpu" if args.host else DEVICE):
+            how = {"attn_implementation": "eager"} if mode == "report" else {}
+            dtype = torch.bfloat16 if bits else torch.float32
+            model = AutoModelForCausalLM.from_config(chosen, dtype=dtype, **how)
+    set_dropout(model, dropout(args, mode))
+    return add_adapter(model, 16, args.model, 1) if bits else model
 
 
 def config(args: argparse.Namespace, mode: str) -> TrainingConfig:
     """Return the settings with which ``aritmo train`` does a mode."""
-    adapted = mode in ("lora", "lora8", "qlora")
+    adapted = mode in ADAPTED
     eager = args.eager or adapted or mode in ("fp32", "report") or DEVICE.type == "cpu"
     return TrainingConfig(
         model=args.model, context=args.context, batch_size=args.batch, gradient_accumulation=args.accumulate,

@@ -2,7 +2,9 @@ import logging
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socket import create_server
 from threading import Thread
+from unittest.mock import Mock
 
 import pytest
 
@@ -49,31 +51,37 @@ def test_no_hub_is_noticed_at_once_and_said_once(
     with HTTPServer(("127.0.0.1", 0), _Nothing) as closed:
         nobody = f"http://127.0.0.1:{closed.server_port}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", nobody)
-    asked = []
-    monkeypatch.setattr(hub, "urlopen", _counted(hub.urlopen, asked))
+    asking = Mock(wraps=hub.urlopen)
+    monkeypatch.setattr(hub, "urlopen", asking)
     with caplog.at_level(logging.WARNING):
         for opens in (open_model, open_tokenizer):
             with pytest.raises(ValueError, match=f"{nobody} does not answer, .* or give a folder") as caught:
                 opens("nobody/nothing")
             assert "\n" not in str(caught.value)
-    assert len(asked) == 1
+    assert asking.call_count == 1
     assert "Retry" not in caplog.text
 
 
 def test_a_hub_that_answers_is_asked_for_the_model(server: list[str]) -> None:
     assert not hub.local_only("nobody/nothing")
     assert server == ["HEAD /"]
-    assert "no such model" in str(hub.not_there("nobody/nothing", "nobody/nothing"))
+    assert "no such model" in str(hub.not_there("nobody/nothing"))
+
+
+def test_what_answers_no_http_is_no_hub(online: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{other.getsockname()[1]}")
+
+        def answer() -> None:
+            asking, _ = other.accept()
+            with asking:
+                asking.recv(4096)
+                asking.sendall(b"220 mail, not pages\r\n")
+
+        Thread(target=answer, daemon=True).start()
+        assert hub.local_only("nobody/nothing")
 
 
 def test_a_folder_is_never_asked_for(server: list[str], tmp_path: Path) -> None:
     assert hub.local_only(str(tmp_path))
     assert server == []
-
-
-def _counted(call, asked):  # type: ignore[no-untyped-def]
-    def counted(request, **how):  # type: ignore[no-untyped-def]
-        asked.append(request)
-        return call(request, **how)
-
-    return counted
